@@ -1,0 +1,32 @@
+"""Regression with spiking neural networks on history-dependent problems, in Keras."""
+
+import importlib
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+__version__ = version("kspike_reg")
+
+# Public names by the module that holds them; each is imported when it is first asked for.
+_HOMES = {"build": "kspike_reg.network", "load": "kspike_reg.saving", "InputError": "kspike_reg.errors"}
+_MODULES = ("datasets", "evaluation", "experiments", "mechanics", "metrics", "neurons", "plotting", "training")
+
+__all__ = ["InputError", "build", "load", *_MODULES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"kspike_reg.{name}")
+    raise AttributeError(f"module 'kspike_reg' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+# `import kspike_reg` must be enough for keras.models.load_model to know our layers. The command line alone goes
+# without: it answers --help and bad arguments before Keras is there, and keeps TensorFlow's start-up lines to itself.
+if Path(sys.argv[0]).stem != "kspike-reg" and sys.orig_argv[1:3] != ["-m", "kspike_reg"]:
+    importlib.import_module("kspike_reg.saving")

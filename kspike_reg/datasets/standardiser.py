@@ -1,0 +1,67 @@
+"""Mean zero, deviation one: networks train on standardised data, users live in physical units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kspike_reg.errors import InputError
+
+__all__ = ["Standardiser"]
+
+SINGLE = np.finfo(np.float32)
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Mean and standard deviation of each quantity.
+
+    Args:
+        mean, deviation: one number for each quantity, in its units; deviations > 0.
+        names: one name for each quantity.
+    """
+
+    mean: tuple
+    deviation: tuple
+    names: tuple
+
+    @classmethod
+    def fit(cls, values, names, mask=None):
+        """Take mean and population standard deviation from the training set.
+
+        Args:
+            values: shape (..., quantities), finite where `mask` is True.
+            names: one name for each quantity.
+            mask: True where a step counts, shape of `values` without its last axis; None counts all.
+
+        Raises:
+            InputError: no values, or a quantity that is constant, or that single precision, in which networks
+                compute, cannot hold or resolve.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        values = values.reshape(-1, values.shape[-1]) if mask is None else values[mask]
+        if values.shape[0] == 0 or values.shape[1] != len(names):
+            raise InputError(f"Standardiser: expected values of {', '.join(names)}, received shape {values.shape}")
+        for column, name in zip(values.T, names, strict=True):
+            if column.min() == column.max():
+                raise InputError(
+                    f"{name} is constant, {column[0]:g} throughout (standard deviation 0), and cannot be "
+                    "standardised; leave it out or give data in which it varies"
+                )
+            if np.abs(column).max() > SINGLE.max:
+                raise InputError(f"{name} reaches {np.abs(column).max():g}, too large for float32; change its unit")
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        for name, middle, spread in zip(names, mean, deviation, strict=True):
+            if spread < max(SINGLE.tiny, SINGLE.eps * abs(middle)):
+                raise InputError(
+                    f"{name} varies by {spread:g} about {middle:g}, too little for float32; "
+                    "subtract an offset or change its unit"
+                )
+        return cls(tuple(mean.tolist()), tuple(deviation.tolist()), tuple(names))
+
+    def standardise(self, values):
+        """(values - mean) / deviation, shape (..., quantities)."""
+        return (np.asarray(values, dtype=np.float64) - self.mean) / self.deviation
+
+    def restore(self, values):
+        """values * deviation + mean: back to physical units, shape (..., quantities)."""
+        return np.asarray(values, dtype=np.float64) * self.deviation + self.mean

@@ -1,0 +1,100 @@
+"""Errors of predicted paths, each named by its denominator; NumPy only.
+
+All take `reference` and `prediction` of shape (n, T) or (n, T, outputs), `steps` ("all" or "last") and, where paths
+differ in length, `lengths`, shape (n,). Whether the numbers are standardised or physical is the caller's to say.
+"""
+
+import numpy as np
+
+from kspike_reg.errors import InputError
+
+__all__ = ["mean_pointwise_relative_error", "mean_relative_error", "root_mean_squared_error"]
+
+
+def mean_relative_error(reference, prediction, steps="all", *, lengths=None):
+    """Mean over the paths of a ratio of Euclidean norms (paper, eq. 14).
+
+        E = 1/n sum_i ||reference_i - prediction_i|| / ||reference_i||
+
+    The norm runs over all outputs and over all steps of a path, or over its last step alone.
+
+    Args:
+        reference, prediction, steps, lengths: see the module.
+
+    Returns:
+        The error, dimensionless.
+
+    Raises:
+        InputError: shapes that do not fit, or a path whose reference is zero throughout, where the ratio has no
+            meaning.
+    """
+    reference, difference, counts = _prepare("mean_relative_error", reference, prediction, steps, lengths)
+    size = np.sqrt(np.sum(np.where(counts, reference, 0) ** 2, axis=(1, 2)))
+    _refuse_zeros("mean_relative_error", size)
+    return float(np.mean(np.sqrt(np.sum(np.where(counts, difference, 0) ** 2, axis=(1, 2))) / size))
+
+
+def mean_pointwise_relative_error(reference, prediction, steps="all", *, lengths=None):
+    """Mean over all values of |reference - prediction| / |reference|, step 0 left out.
+
+    This is what the code published with the paper computes, on standardised data; it differs several-fold from eq. 14.
+
+    Args:
+        reference, prediction, steps, lengths: see the module.
+
+    Returns:
+        The error, dimensionless.
+
+    Raises:
+        InputError: shapes that do not fit, or a reference value of zero, where the ratio has no meaning.
+    """
+    reference, difference, counts = _prepare("mean_pointwise_relative_error", reference, prediction, steps, lengths)
+    if steps == "all":
+        counts[:, 0] = False
+    _refuse_zeros("mean_pointwise_relative_error", reference[counts])
+    return float(np.mean(np.abs(difference[counts]) / np.abs(reference[counts])))
+
+
+def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None):
+    """Root of the mean squared error over all values, in the units of the data.
+
+    Args:
+        reference, prediction, steps, lengths: see the module.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    _, difference, counts = _prepare("root_mean_squared_error", reference, prediction, steps, lengths)
+    return float(np.sqrt(np.mean(difference[counts] ** 2)))
+
+
+def _prepare(metric, reference, prediction, steps, lengths):
+    """Reference, difference and which values count, each (n, T, outputs)."""
+    reference, prediction = (np.asarray(array, dtype=np.float64) for array in (reference, prediction))
+    if reference.shape != prediction.shape or reference.ndim not in (2, 3) or reference.size == 0:
+        raise InputError(
+            f"{metric}: expected reference and prediction of one shape, (paths, steps) or (paths, steps, outputs), "
+            f"received {reference.shape} and {prediction.shape}"
+        )
+    if reference.ndim == 2:
+        reference, prediction = reference[..., None], prediction[..., None]
+    lengths = np.full(len(reference), reference.shape[1]) if lengths is None else np.asarray(lengths)
+    if lengths.shape != (len(reference),) or lengths.min() < 1 or lengths.max() > reference.shape[1]:
+        raise InputError(f"{metric}: expected {len(reference)} lengths from 1 to {reference.shape[1]}, got {lengths}")
+    position = np.arange(reference.shape[1])
+    if steps == "all":
+        counts = position < lengths[:, None]
+    elif steps == "last":
+        counts = position == lengths[:, None] - 1
+    else:
+        raise InputError(f"{metric}: expected steps to be 'all' or 'last', received {steps!r}")
+    return reference, reference - prediction, np.repeat(counts[..., None], reference.shape[2], axis=2)
+
+
+def _refuse_zeros(metric, denominators):
+    zeros = int(np.sum(denominators == 0))
+    if zeros:
+        raise InputError(
+            f"{metric}: {zeros} of {denominators.size} denominators are zero, so the error is undefined; "
+            "measure it on standardised data, or use root_mean_squared_error"
+        )

@@ -1,0 +1,257 @@
+"""What the cells share: an input projection (`NeuronCell`), a leak (`LeakyCell`), a threshold (`SpikingCell`).
+
+A cell owns weights and follows Keras's contract for RNN cells. It splits one step into `project`, which has no memory
+and so may serve all steps of a path at once, and `advance`, the recurrence:
+
+    cell(inputs, states) = advance(project(inputs), states)
+"""
+
+import math
+
+import keras
+from keras import ops
+
+# Keras draws dropout masks once a sequence, not once a step, only for cells that carry this mixin; it has no public
+# name.
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+from kspike_reg.errors import InputError
+from kspike_reg.neurons import surrogates
+from kspike_reg.neurons.constraints import Interval
+from kspike_reg.neurons.options import constructor_options, show_full_signature
+
+__all__ = ["LeakyCell", "NeuronCell", "SpikingCell"]
+
+OUTPUTS = ("spikes", "membrane")
+RESETS = ("subtract", "zero", "none")
+
+# The smallest threshold: still a normal number in float16, so that mixed precision keeps it above zero.
+SMALLEST_THRESHOLD = 1e-4
+
+
+class NeuronCell(DropoutRNNCell, keras.layers.Layer):
+    """Base of all cells: the input current `I[t] = W h[t] + b`, dropout on `h`, and the configuration.
+
+    Args:
+        units: number of neurons, > 0.
+        use_bias: whether the projection adds a bias.
+        kernel_initializer, bias_initializer: as in `keras.layers.Dense`; a number stands for a constant.
+        kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: as in `keras.layers.Dense`.
+        dropout: fraction of the inputs to drop in training, in [0, 1); one mask for all steps of a sequence.
+        seed: seed of the dropout masks.
+        **kwargs: name, dtype and trainable, as for every Keras layer.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+
+    projections = 1  # input currents per neuron: one, or one for each gate
+    recurrent_dropout = 0.0  # overridden by cells that have recurrent weights
+
+    def __init__(
+        self,
+        units,
+        *,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        dropout=0.0,
+        seed=None,
+        **kwargs,
+    ):
+        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
+            raise InputError(f"{type(self).__name__}: expected units to be a positive integer, received {units!r}")
+        super().__init__(**kwargs)
+        self.units = units
+        self.use_bias = use_bias
+        self._keep_weight_options("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self._keep_weight_options("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.dropout = self._rate("dropout", dropout)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.output_size = units
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        show_full_signature(cls)
+
+    def build(self, input_shape):
+        self.kernel = self._add_weight("kernel", (input_shape[-1], self.projections * self.units))
+        self.bias = self._add_weight("bias", (self.projections * self.units,)) if self.use_bias else None
+
+    def project(self, inputs, training=False):
+        """Input currents.
+
+        Args:
+            inputs: shape (batch, features) for one step, or (batch, time, features) for a whole sequence.
+            training: whether dropout acts.
+
+        Returns:
+            `W h + b`, shape (..., projections * units).
+        """
+        if training and self.dropout > 0:
+            step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
+            mask = self.get_dropout_mask(step)
+            inputs = inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
+        currents = ops.matmul(inputs, self.kernel)
+        return currents if self.bias is None else currents + self.bias
+
+    def call(self, inputs, states, training=False):
+        return self.advance(self.project(inputs, training), states, training)
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
+
+    def get_config(self):
+        options = {name: getattr(self, name) for name in constructor_options(type(self))}
+        return super().get_config() | {
+            name: keras.saving.serialize_keras_object(option) for name, option in options.items()
+        }
+
+    def _keep_weight_options(self, weight, initializer, regularizer, constraint):
+        """Store what Keras lets a user choose for each weight, under the names that the constructor uses."""
+        if isinstance(initializer, (int, float)):
+            initializer = keras.initializers.Constant(initializer)
+        setattr(self, f"{weight}_initializer", keras.initializers.get(initializer))
+        setattr(self, f"{weight}_regularizer", keras.regularizers.get(regularizer))
+        setattr(self, f"{weight}_constraint", keras.constraints.get(constraint))
+
+    def _add_weight(self, name, shape, options=None, trainable=True):
+        options = options or name
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=getattr(self, f"{options}_initializer"),
+            regularizer=getattr(self, f"{options}_regularizer"),
+            constraint=getattr(self, f"{options}_constraint"),
+            trainable=trainable,
+        )
+
+    def _rate(self, name, rate):
+        if not 0 <= rate < 1:
+            raise InputError(f"{type(self).__name__}: expected {name} in [0, 1), received {name}={rate!r}")
+        return rate
+
+    def _choice(self, name, value, choices):
+        if value not in choices:
+            raise InputError(
+                f"{type(self).__name__}: unknown {name} {value!r}; choose one of {', '.join(map(repr, choices))}"
+            )
+        return value
+
+    def _drop_recurrent(self, feedback, training):
+        """What the recurrent weights see of the layer's own last step when dropout thins it."""
+        if training and self.recurrent_dropout > 0:
+            return feedback * self.get_recurrent_dropout_mask(feedback)
+        return feedback
+
+
+class LeakyCell(NeuronCell):
+    """A cell whose membrane leaks: one decay per neuron, learned and kept in [0, 1].
+
+    Args:
+        decay_initializer: leak per step that training starts from: a number in [0, 1] or a Keras initializer.
+        decay_regularizer, decay_constraint: as for every Keras weight.
+        learn_decay: whether the decay is trained.
+    """
+
+    def __init__(
+        self,
+        units,
+        *,
+        decay_initializer=0.1,
+        decay_regularizer=None,
+        decay_constraint=Interval(0.0, 1.0),
+        learn_decay=True,
+        **options,
+    ):
+        super().__init__(units, **options)
+        if isinstance(decay_initializer, (int, float)) and not 0 <= decay_initializer <= 1:
+            raise InputError(f"{type(self).__name__}: expected a decay in [0, 1], received {decay_initializer!r}")
+        self._keep_weight_options("decay", decay_initializer, decay_regularizer, decay_constraint)
+        self.learn_decay = learn_decay
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.decay = self._add_weight("decay", (self.units,), trainable=self.learn_decay)
+
+
+class SpikingCell(NeuronCell):
+    """A cell that fires: one threshold per neuron, learned and kept above zero.
+
+    Its state leads with its output, as Keras's loops expect: [spikes, membrane, ...] where `output` is "spikes",
+    [membrane, spikes, ...] where it is "membrane".
+
+    Args:
+        output: what the cell hands on, "spikes" or "membrane".
+        reset: what a spike does to the membrane one step later: "subtract" takes the threshold off, "zero" clears
+            it, "none" leaves it.
+        detach_reset: whether gradients stop at the spike that resets.
+        surrogate, surrogate_scale: derivative of the spike in the backward pass, see `neurons.surrogates`; a scale
+            of None takes the surrogate's default.
+        threshold_initializer: firing level that training starts from: a number > 0 or a Keras initializer.
+        threshold_regularizer, threshold_constraint: as for every Keras weight.
+        learn_threshold: whether the threshold is trained.
+    """
+
+    # Hides Keras's property of this name, the symbolic tensor of a layer in a functional model, which a cell inside
+    # an RNN never has.
+    output = None
+
+    def __init__(
+        self,
+        units,
+        *,
+        output="spikes",
+        reset="subtract",
+        detach_reset=True,
+        surrogate="atan",
+        surrogate_scale=None,
+        threshold_initializer=0.1,
+        threshold_regularizer=None,
+        threshold_constraint=Interval(lower=SMALLEST_THRESHOLD),
+        learn_threshold=True,
+        **options,
+    ):
+        super().__init__(units, **options)
+        self.output = self._choice("output", output, OUTPUTS)
+        self.reset = self._choice("reset", reset, RESETS)
+        self.detach_reset = detach_reset
+        surrogates.check(surrogate, surrogate_scale)
+        self.surrogate = surrogate
+        self.surrogate_scale = surrogate_scale
+        if isinstance(threshold_initializer, (int, float)) and not 0 < threshold_initializer < math.inf:
+            raise InputError(f"{type(self).__name__}: expected a threshold > 0, received {threshold_initializer!r}")
+        self._keep_weight_options("threshold", threshold_initializer, threshold_regularizer, threshold_constraint)
+        self.learn_threshold = learn_threshold
+        self.state_size = [units, units]
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.threshold = self._add_weight("threshold", (self.units,), trainable=self.learn_threshold)
+
+    def output_first(self, spikes, membrane):
+        """Order the pair so that the output leads; given such a pair, back to (spikes, membrane)."""
+        return (spikes, membrane) if self.output == "spikes" else (membrane, spikes)
+
+    def spikes_of(self, outputs):
+        """The spikes behind this cell's outputs, any shape (..., units): the membrane tells when it has fired."""
+        if self.output == "spikes":
+            return outputs
+        outputs = ops.convert_to_tensor(outputs)
+        return surrogates.spike(outputs - ops.cast(self.threshold, outputs.dtype), self.surrogate)
+
+    @property
+    def firing(self):
+        """The options of the pure step functions that every spiking neuron shares."""
+        return {
+            "threshold": self.threshold,
+            "reset": self.reset,
+            "detach_reset": self.detach_reset,
+            "surrogate": self.surrogate,
+            "surrogate_scale": self.surrogate_scale,
+        }

@@ -1,0 +1,36 @@
+"""Keep a weight inside an interval: decays in [0, 1], thresholds above zero."""
+
+import math
+
+import keras
+from keras import ops
+
+from kspike_reg.errors import InputError
+
+__all__ = ["Interval"]
+
+
+@keras.saving.register_keras_serializable("kspike_reg")
+class Interval(keras.constraints.Constraint):
+    """Clip every element of a weight to [lower, upper] after each optimizer step.
+
+    Args:
+        lower, upper: bounds in the weight's own units; infinite ones are open.
+
+    Raises:
+        InputError: the interval is empty.
+    """
+
+    def __init__(self, lower=-math.inf, upper=math.inf):
+        if not lower <= upper:
+            raise InputError(f"Interval: expected lower <= upper, received lower={lower!r}, upper={upper!r}")
+        self.lower, self.upper = lower, upper
+
+    def __repr__(self):
+        return f"Interval({self.lower}, {self.upper})"
+
+    def __call__(self, value):
+        return ops.clip(value, self.lower, self.upper)
+
+    def get_config(self):
+        return {"lower": self.lower, "upper": self.upper}

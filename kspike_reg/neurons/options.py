@@ -1,0 +1,39 @@
+"""Constructor options, written once: each keyword of each `__init__` along the class hierarchy.
+
+A cell hands the options that it does not know on to its parent class, so its full list stands in no single signature.
+This is where it is put together, for help(), for `get_config` and for the layer that has to split its own options
+from its cell's.
+"""
+
+import inspect
+
+import keras
+
+__all__ = ["constructor_options", "show_full_signature"]
+
+
+def constructor_options(cls):
+    """The constructor's named parameters over all of our classes, most derived first.
+
+    Args:
+        cls: a Keras layer class.
+
+    Returns:
+        A dictionary from name to inspect.Parameter, without `self` and the options of keras.layers.Layer itself.
+    """
+    options = {}
+    for owner in cls.__mro__:
+        if owner.__module__.split(".")[0] == "keras":
+            continue
+        if "__init__" in vars(owner) and issubclass(owner, keras.layers.Layer):
+            for name, parameter in list(inspect.signature(owner.__init__).parameters.items())[1:]:
+                if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                    options.setdefault(name, parameter)
+    return options
+
+
+def show_full_signature(cls, extra=()):
+    """Let help() and editors show every option of `cls`, those of its parents and `extra` included."""
+    options = {parameter.name: parameter for parameter in extra} | constructor_options(cls)
+    rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+    cls.__signature__ = inspect.Signature([*sorted(options.values(), key=lambda p: p.kind), rest])

@@ -1,0 +1,48 @@
+"""Population voting: the mean over groups of neurons is the answer."""
+
+import keras
+from keras import ops
+
+from kspike_reg.errors import InputError
+
+__all__ = ["PopulationMean"]
+
+
+@keras.saving.register_keras_serializable("kspike_reg")
+class PopulationMean(keras.layers.Layer):
+    """Mean over `outputs` equal groups of neighbouring neurons (paper, eq. 12).
+
+    Args:
+        outputs: number of groups, > 0; the number of neurons must be a multiple of it.
+
+    Input shape: (..., neurons). Output shape: (..., outputs); output k is the mean of the k-th group.
+
+    Raises:
+        InputError: the neurons do not divide into that many groups.
+    """
+
+    def __init__(self, outputs=1, **kwargs):
+        if isinstance(outputs, bool) or not isinstance(outputs, int) or outputs <= 0:
+            raise InputError(f"PopulationMean: expected outputs to be a positive integer, received {outputs!r}")
+        super().__init__(**kwargs)
+        self.outputs = outputs
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        neurons = input_shape[-1]
+        if neurons % self.outputs:
+            raise InputError(
+                f"PopulationMean: {neurons} neurons do not divide into {self.outputs} equal groups; "
+                f"make the population a multiple of the outputs, {self.outputs * -(-neurons // self.outputs)} say"
+            )
+        self.members = neurons // self.outputs
+
+    def call(self, inputs):
+        groups = ops.reshape(inputs, (*ops.shape(inputs)[:-1], self.outputs, self.members))
+        return ops.mean(groups, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.outputs)
+
+    def get_config(self):
+        return super().get_config() | {"outputs": self.outputs}

@@ -1,0 +1,146 @@
+"""Heaviside forward, a named smooth derivative backward: what lets a spiking network train by gradients.
+
+A surrogate is one function `derivative(x, scale)` of the distance to the threshold, `x = U - threshold`, in one
+registry. `scale` sets its width; the default of the argument is the default of the surrogate.
+"""
+
+import inspect
+import math
+
+from keras import ops
+
+from kspike_reg.errors import InputError
+
+__all__ = ["derivative", "names", "register", "spike"]
+
+_REGISTRY = {}
+
+
+def register(name):
+    """Enter a surrogate derivative under `name`; a decorator for `function(x, scale=default) -> tensor like x`.
+
+    Raises:
+        InputError: the name is taken, or `scale` has no default.
+
+    Example:
+
+    ```python
+    @kspike_reg.neurons.surrogates.register("gaussian")
+    def gaussian(x, scale=2.0):
+        return ops.exp(-ops.square(scale * x))
+    ```
+    """
+
+    def enter(function):
+        scale = inspect.signature(function).parameters.get("scale")
+        if scale is None or scale.default is inspect.Parameter.empty:
+            raise InputError(
+                f"surrogate {name!r}: expected a function of (x, scale=default), "
+                f"received {function.__name__}{inspect.signature(function)}"
+            )
+        if name in _REGISTRY:
+            raise InputError(f"surrogate {name!r} is registered already; choose another name")
+        _REGISTRY[name] = function
+        return function
+
+    return enter
+
+
+def names():
+    """The registered surrogates, in the order of registration."""
+    return tuple(_REGISTRY)
+
+
+def derivative(x, surrogate="atan", scale=None):
+    """The surrogate's derivative at `x`.
+
+    Args:
+        x: distance to the threshold, any shape.
+        surrogate: a registered name, see `names()`.
+        scale: the surrogate's scale, > 0; `None` takes its default.
+
+    Returns:
+        A tensor like `x`.
+
+    Raises:
+        InputError: the name is not registered, or the scale is not positive.
+    """
+    check(surrogate, scale)
+    function = _REGISTRY[surrogate]
+    return function(x) if scale is None else function(x, scale)
+
+
+def check(surrogate, scale=None):
+    """Raise InputError unless `surrogate` is registered and `scale` is None or positive."""
+    if surrogate not in _REGISTRY:
+        raise InputError(
+            f"unknown surrogate {surrogate!r}: choose one of {', '.join(names())}, "
+            "or register your own with kspike_reg.neurons.surrogates.register"
+        )
+    if scale is not None and not 0 < scale < math.inf:
+        raise InputError(f"surrogate {surrogate!r}: expected a finite scale > 0, received scale={scale!r}")
+
+
+def spike(x, surrogate="atan", scale=None):
+    """Fire where `x >= 0` (paper, eq. 6: H(0) = 1), with the surrogate's derivative in the backward pass.
+
+    Args:
+        x: distance to the threshold `U - threshold`, a float tensor of any shape.
+        surrogate: a registered name, see `names()`.
+        scale: the surrogate's scale, > 0; `None` takes its default.
+
+    Returns:
+        A tensor like `x`, each element exactly 0.0 or 1.0.
+
+    Raises:
+        InputError: the name is not registered, or the scale is not positive.
+    """
+    check(surrogate, scale)
+
+    @ops.custom_gradient
+    def fire(x):
+        def gradient(*arguments, upstream=None):
+            # TensorFlow and JAX hand over the upstream gradient alone, PyTorch as a keyword beside the inputs.
+            upstream = arguments[0] if upstream is None else upstream
+            return upstream * derivative(x, surrogate, scale)
+
+        return ops.cast(x >= 0, x.dtype), gradient
+
+    return fire(ops.convert_to_tensor(x))
+
+
+@register("atan")
+def atan(x, scale=2.0):
+    """a/2 / (1 + (pi a x / 2)^2); a = 2 is the paper's eq. 9, 1 / (1 + (pi x)^2). Fang et al., ICCV 2021."""
+    return scale / 2 / (1 + ops.square(math.pi * scale / 2 * x))
+
+
+@register("fast_sigmoid")
+def fast_sigmoid(x, scale=25.0):
+    """1 / (1 + k |x|)^2, SuperSpike: Zenke and Ganguli, Neural Computation 30, 2018."""
+    return 1 / ops.square(1 + scale * ops.abs(x))
+
+
+@register("sigmoid")
+def sigmoid(x, scale=4.0):
+    """k s(k x) (1 - s(k x)) with the logistic s: Neftci, Mostafa and Zenke, IEEE Signal Process. Mag. 36, 2019."""
+    logistic = ops.sigmoid(scale * x)
+    return scale * logistic * (1 - logistic)
+
+
+@register("triangle")
+def triangle(x, scale=1.0):
+    """k max(0, 1 - k |x|), a hat of area one: Esser et al., PNAS 113, 2016; Bellec et al., NeurIPS 2018."""
+    return scale * ops.relu(1 - scale * ops.abs(x))
+
+
+@register("boxcar")
+def boxcar(x, scale=1.0):
+    """k where |k x| < 1/2, else 0, a window of area one: Wu et al., Frontiers in Neuroscience 12, 2018, h1."""
+    return scale * ops.cast(ops.abs(scale * x) < 0.5, x.dtype)
+
+
+@register("straight_through")
+def straight_through(x, scale=1.0):
+    """The constant k: Bengio, Leonard and Courville, arXiv:1308.3432, 2013."""
+    return scale * ops.ones_like(x)
