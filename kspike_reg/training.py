@@ -57,7 +57,6 @@ def fit(
     done = snapshot.restore(model)
     history = folder / "history.csv"
     seconds = _cut_history(history, done)
-    batches.epoch = done
     if tensorboard:
         callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
     if done < epochs and not snapshot.out_of_patience(done):
@@ -67,9 +66,16 @@ def fit(
             validation_batch_size=batch_size,
             initial_epoch=done,
             epochs=epochs,
+            # Keras would shuffle the batches by Python's global generator, which no seed of ours reaches.
+            shuffle=False,
             verbose=0,
-            # The snapshot comes last: what it says is done is done.
-            callbacks=[Clock(seconds), keras.callbacks.CSVLogger(history, append=True), *callbacks, snapshot],
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.deal(epoch)),
+                Clock(seconds),
+                keras.callbacks.CSVLogger(history, append=True),
+                *callbacks,
+                snapshot,  # last: what it says is done is done
+            ],
         )
     snapshot.restore_best(model)
     return read_history(history)
@@ -95,18 +101,18 @@ class Batches(keras.utils.PyDataset):
         self.arrays = arrays
         self.batch_size = batch_size
         self.seed = seed
-        self.epoch = 0
+        self.deal(0)
+
+    def deal(self, epoch):
+        """Take the order of this epoch, counted from zero."""
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.arrays[0]))
 
     def __len__(self):
-        return -(-len(self.arrays[0]) // self.batch_size)
+        return -(-len(self.order) // self.batch_size)
 
     def __getitem__(self, index):
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.arrays[0]))
-        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return tuple(array[chosen] for array in self.arrays)
-
-    def on_epoch_end(self):
-        self.epoch += 1
 
 
 class Snapshot(keras.callbacks.Callback):
@@ -155,7 +161,7 @@ class Snapshot(keras.callbacks.Callback):
         if logs["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch, self.best = logs["val_loss"], done, self.model.get_weights()
         state = self.model.variables + self.model.optimizer.variables
-        arrays = {f"latest_{index}": keras.ops.convert_to_numpy(variable) for index, variable in enumerate(state)}
+        arrays = {f"latest_{index}": variable.numpy() for index, variable in enumerate(state)}
         arrays |= {f"best_{index}": array for index, array in enumerate(self.best or ())}
         with replacing(self.file) as partial:
             np.savez(

@@ -1,0 +1,36 @@
+# Two commands set everything up on a machine that has nothing but Python: make demo, make test.
+
+PYTHON ?= python3
+VENV ?= .venv
+# The tests run on every backend that is there; PyTorch is large and stays the user's choice.
+EXTRAS ?= test,jax
+EPOCHS ?= 200
+RUN ?= runs/elasticity
+
+.PHONY: demo test lint clean
+
+# LIF, 3 x 128, on ramps of five steps; batches of 128 in place of the paper's 1024 get there in a tenth of the epochs.
+demo: $(VENV)/.demo
+	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --batch-size 128 --epochs $(EPOCHS) --out $(RUN)
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@
