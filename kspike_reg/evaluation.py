@@ -91,15 +91,15 @@ def _run(model, paths, batch_size):
     if steps is not None and paths.inputs.shape[1] != steps:
         raise InputError(f"the model takes paths of {steps} steps, the paths have {paths.inputs.shape[1]}")
     layers = spiking_layers(model)
-    recorder = keras.Model(model.inputs, [model.outputs[0], *(layer.output for layer in layers)])
-    predictions, counts = [], np.zeros(len(layers))
+    answer = model.output_names[0]
+    recorder = keras.Model(model.inputs, {layer.name: layer.output for layer in layers} | {answer: model.outputs[0]})
+    predictions, counts = [], dict.fromkeys((layer.name for layer in layers), 0.0)
     for start in range(0, len(paths), batch_size):
         part = slice(start, start + batch_size)
-        prediction, *outputs = recorder.predict_on_batch(paths.inputs[part].astype(keras.config.floatx()))
-        predictions.append(prediction)
-        mask = paths.mask[part]
-        for index, (layer, output) in enumerate(zip(layers, outputs, strict=True)):
-            counts[index] += np.sum(keras.ops.convert_to_numpy(layer.cell.spikes_of(output))[mask], dtype=np.float64)
-    chances = int(paths.lengths.sum())
-    rates = {layer.name: float(count / chances / layer.units) for layer, count in zip(layers, counts, strict=True)}
-    return np.concatenate(predictions), rates
+        record = recorder.predict_on_batch(paths.inputs[part].astype(keras.config.floatx()))
+        predictions.append(record[answer])
+        for layer in layers:
+            spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record[layer.name]))
+            counts[layer.name] += np.sum(spikes[paths.mask[part]], dtype=np.float64)
+    steps = int(paths.lengths.sum())
+    return np.concatenate(predictions), {layer.name: counts[layer.name] / (steps * layer.units) for layer in layers}

@@ -104,6 +104,8 @@ def compile_as_in_the_paper(model):
         # Steps with weight zero, the padding of shorter paths, must not dilute the mean.
         loss=keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"),
     )
+    # Else a model that is saved before its first step of training is loaded with a warning of missing variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def spiking_layers(model):

@@ -130,7 +130,8 @@ class Snapshot(keras.callbacks.Callback):
 
     def restore(self, model):
         """Put the snapshot's state, where there is one, into `model`; the number of epochs done."""
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         if not self.file.exists():
             return 0
         state = model.variables + model.optimizer.variables

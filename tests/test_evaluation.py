@@ -1,0 +1,149 @@
+"""Models in physical units: scaling inside the file, evaluation, prediction, loading."""
+
+import keras
+import numpy as np
+import pytest
+
+from kspike_reg import InputError, build, datasets, evaluation, load, metrics
+from kspike_reg.saving import save
+from kspike_reg.scaling import Standardise, in_physical_units, scaling_of
+
+# Far from zero and from one another, so that a scaling left out or mixed up shows.
+INPUTS = datasets.Standardiser((3e-4, 293.0), (2e-4, 7.0), ("strain", "temperature"))
+TARGETS = datasets.Standardiser((40.0, -5.0, 0.2), (90.0, 3.0, 0.01), ("stress", "force", "damage"))
+
+
+def ragged_paths(count=9, steps=6):
+    random = np.random.default_rng(2)
+    return datasets.Paths(
+        inputs=INPUTS.restore(random.normal(size=(count, steps, 2))),
+        targets=TARGETS.restore(random.normal(size=(count, steps, 3))),
+        input_names=INPUTS.names,
+        target_names=TARGETS.names,
+        lengths=random.integers(2, steps + 1, size=count),
+    )
+
+
+@pytest.fixture(params=["lif", "slstm", "dense"])
+def core(request):
+    return build(request.param, features=2, outputs=3, units=7, population=6, depth=2, seed=1)
+
+
+def test_the_physical_model_is_the_network_between_two_scalings(core):
+    paths = ragged_paths()
+    model = in_physical_units(core, INPUTS, TARGETS)
+    expected = TARGETS.restore(core.predict(INPUTS.standardise(paths.inputs).astype("float32"), verbose=0))
+    prediction = model.predict(paths.inputs, verbose=0)
+    # Inputs are standardised in float32 here and in float64 there: 1e-7 of 293 K is 4e-6 deviations of 7 K, and a
+    # spike that this moves would show as a difference a thousand times larger.
+    np.testing.assert_allclose(prediction, expected, rtol=1e-4, atol=1e-4)
+    assert np.std(prediction[..., 0]) > 1e-3
+
+
+def test_the_physical_model_has_weights_of_its_own(core):
+    model = in_physical_units(core, INPUTS, TARGETS)
+    before = [weight.copy() for weight in model.get_weights()]
+    core.set_weights([weight + 1 for weight in core.get_weights()])
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_scaling_travels_inside_the_file(core, tmp_path):
+    model = in_physical_units(core, INPUTS, TARGETS)
+    save(model, tmp_path / "model.keras")
+    loaded = load(tmp_path / "model.keras")
+    paths = ragged_paths()
+    np.testing.assert_array_equal(
+        evaluation.predict(loaded, paths)[paths.mask], evaluation.predict(model, paths)[paths.mask]
+    )
+    inputs, targets = scaling_of(loaded)
+    assert (inputs.names, targets.names) == (list(INPUTS.names), list(TARGETS.names))
+    assert (inputs.mean, targets.deviation) == (list(INPUTS.mean), list(TARGETS.deviation))
+
+
+def test_prediction_does_not_depend_on_batches_or_padding(core):
+    paths = ragged_paths()
+    model = in_physical_units(core, INPUTS, TARGETS)
+    whole = evaluation.predict(model, paths)
+    assert whole.shape == (9, 6, 3)
+    # Other batch sizes may take other summation orders in a matrix product.
+    np.testing.assert_allclose(evaluation.predict(model, paths, batch_size=2), whole, rtol=1e-5)
+    for index, length in enumerate(paths.lengths):
+        alone = model.predict(paths.inputs[index : index + 1, :length], verbose=0)[0]
+        np.testing.assert_allclose(alone, whole[index, :length], rtol=1e-5)
+
+
+def test_errors_are_those_of_the_metrics_over_the_steps_of_each_path(core):
+    paths = ragged_paths()
+    model = in_physical_units(core, INPUTS, TARGETS)
+    report = evaluation.evaluate(model, paths, batch_size=4)
+    prediction = evaluation.predict(model, paths)
+    scaled = [TARGETS.standardise(values) for values in (paths.targets, prediction)]
+    for steps in ("all", "last"):
+        for metric in (metrics.mean_relative_error, metrics.mean_pointwise_relative_error):
+            value = report["errors"]["standardised"][metric.__name__][steps]
+            assert value == pytest.approx(metric(*scaled, steps, lengths=paths.lengths), rel=1e-6)
+        physical = report["errors"]["physical"]["root_mean_squared_error"][steps]
+        by_hand = metrics.root_mean_squared_error(paths.targets, prediction, steps, lengths=paths.lengths)
+        assert physical == pytest.approx(by_hand, rel=1e-6)
+    assert report["parameters"] == core.count_params()
+
+
+@pytest.mark.parametrize("readout", ["membrane", "spikes"])
+def test_spike_rates_are_counted_over_the_steps_of_each_path(readout):
+    core = build("lif", features=2, outputs=3, units=7, population=6, depth=2, readout=readout, seed=1)
+    paths = ragged_paths()
+    rates = evaluation.evaluate(in_physical_units(core, INPUTS, TARGETS), paths, batch_size=4)["spike_rates"]
+    x = INPUTS.standardise(paths.inputs).astype("float32")
+    for layer in core.layers[1:3]:
+        x = keras.ops.convert_to_numpy(layer(x))
+        spikes = x if layer.cell.output == "spikes" else x >= layer.cell.threshold.numpy()
+        # A mean of zeros and ones, summed in float64 on both sides.
+        assert rates[layer.name] == pytest.approx(spikes[paths.mask].mean(dtype="float64"), rel=1e-12)
+        assert 0 < rates[layer.name] < 1
+    assert list(rates) == ["lif_1", "lif_2"]
+
+
+def test_an_error_without_a_meaning_is_none():
+    """A target that stands at its mean is zero when standardised: eq. 14 has no value there."""
+    core = build("lif", units=3, population=2, depth=1)
+    one = datasets.Standardiser((0.0,), (1.0,), ("strain",)), datasets.Standardiser((2.0,), (1.0,), ("stress",))
+    paths = datasets.Paths(np.ones((2, 3, 1)), np.full((2, 3, 1), 2.0), ("strain",), ("stress",))
+    errors = evaluation.evaluate(in_physical_units(core, *one), paths)["errors"]
+    assert errors["standardised"]["mean_relative_error"] == {"all": None, "last": None}
+    assert errors["standardised"]["root_mean_squared_error"]["all"] > 0
+
+
+def test_what_does_not_fit_is_refused(core):
+    paths = ragged_paths()
+    model = in_physical_units(core, INPUTS, TARGETS)
+    few = datasets.Paths(paths.inputs[..., :1], paths.targets, ("strain",), TARGETS.names)
+    with pytest.raises(InputError, match=r"takes 2 inputs, the paths have 1 \(strain\)"):
+        evaluation.predict(model, few)
+    few = datasets.Paths(paths.inputs, paths.targets[..., :1], INPUTS.names, ("stress",))
+    with pytest.raises(InputError, match=r"gives 3 outputs .* the paths have 1"):
+        evaluation.evaluate(model, few)
+    with pytest.raises(InputError, match="no targets"):
+        evaluation.evaluate(model, datasets.Paths(paths.inputs, None, INPUTS.names))
+    with pytest.raises(InputError, match="carries no scaling"):
+        evaluation.evaluate(core, paths)
+    with pytest.raises(InputError, match="takes paths of 4 steps, the paths have 6"):
+        evaluation.predict(build("lif", features=2, units=3, population=2, timesteps=4), paths)
+
+
+def test_standardise_refuses_numbers_that_do_not_fit():
+    with pytest.raises(InputError, match="deviations > 0"):
+        Standardise([1.0], [0.0], ["strain"])
+    with pytest.raises(InputError, match="a mean and a deviation for each of the names"):
+        Standardise([1.0, 2.0], [1.0], ["strain"])
+    with pytest.raises(InputError, match=r"expected 2 quantities on the last axis \(strain, temperature\)"):
+        Standardise(INPUTS.mean, INPUTS.deviation, INPUTS.names)(np.zeros((3, 4, 1)))
+
+
+def test_standardise_resolves_small_deviations_and_stays_in_single_precision():
+    """keras.layers.Normalization takes a deviation of 1e-9 for 1e-7; half precision cannot hold 1e-9 at all."""
+    layer = Standardise([2e-9], [1e-9], ["strain"], dtype="mixed_float16")
+    result = keras.ops.convert_to_numpy(layer(np.array([[[4e-9]], [[1.5e-9]]], "float32")))
+    assert result.dtype == "float32"
+    # A few roundings of float32.
+    np.testing.assert_allclose(result.ravel(), [2.0, -0.5], rtol=1e-6)

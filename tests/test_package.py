@@ -1,0 +1,134 @@
+"""The package as a whole: which room may import which, public names, metadata, the start of the command line."""
+
+import ast
+import configparser
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kspike_reg
+from kspike_reg import cli, datasets, network
+from kspike_reg.neurons import cell
+
+ROOT = Path(__file__).parents[1]
+
+# Each room with the rooms that it may import; data walk one way.
+ROOMS = {
+    "errors": set(),
+    "files": {"errors"},
+    "metrics": {"errors"},
+    "mechanics": {"errors"},
+    "datasets": {"errors", "mechanics"},
+    "neurons": {"errors"},
+    "network": {"errors", "neurons"},
+    "scaling": {"errors"},
+    "saving": {"errors", "files", "network", "scaling"},
+    "evaluation": {"errors", "metrics", "network", "scaling"},
+    "training": {"errors", "files"},
+    "plotting": set(),
+    "experiments": {
+        "errors", "files", "datasets", "evaluation", "network", "plotting", "saving", "scaling", "training"
+    },
+    "cli": {"errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
+}  # fmt: skip
+
+
+def imports_of(room):
+    """The other rooms, and the other packages, that the files of `room` import."""
+    place = ROOT / "kspike_reg" / room
+    rooms, packages = set(), set()
+    for file in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [
+                    f"{node.module}.{name.name}" if node.module == "kspike_reg" else node.module for name in node.names
+                ]
+            elif isinstance(node, ast.Import):
+                names = [name.name for name in node.names]
+            else:
+                continue
+            for name in names:
+                package, _, rest = name.partition(".")
+                if package == "kspike_reg":
+                    rooms.add(rest.split(".")[0])
+                else:
+                    packages.add(package)
+    return rooms - {room, ""}, packages
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_one_way(room):
+    rooms, packages = imports_of(room)
+    assert rooms <= ROOMS[room], f"{room} imports {rooms - ROOMS[room]}"
+    if room in ("mechanics", "metrics", "datasets"):
+        assert packages.isdisjoint({"keras", "tensorflow", "matplotlib"})
+    assert packages.isdisjoint({"keras_spiking", "nengo", "nengo_dl", "nengo_loihi"})
+
+
+def test_every_room_is_in_the_plan():
+    found = {file.stem for file in (ROOT / "kspike_reg").iterdir() if not file.name.startswith("__")}
+    assert found == set(ROOMS)
+
+
+def test_only_the_command_line_prints():
+    for file in (ROOT / "kspike_reg").rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+        assert file.name == "cli.py" or "print" not in names, file
+
+
+def test_public_names():
+    for name in kspike_reg.__all__:
+        assert getattr(kspike_reg, name) is not None
+    assert set(kspike_reg.__all__) <= set(dir(kspike_reg))
+    with pytest.raises(AttributeError, match="no attribute 'bild'"):
+        kspike_reg.bild  # noqa: B018
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_package():
+    """The command line repeats them so that it can answer before Keras is loaded."""
+    assert set(cli.CHOICES["kind"]) == set(network.KINDS)
+    assert set(cli.CHOICES["task"]) == set(datasets.TASKS)
+    assert set(cli.CHOICES["reset"]) == set(cell.RESETS)
+    assert set(cli.CHOICES["readout"]) == set(cell.OUTPUTS)
+
+
+def test_metadata_agree():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert importlib.metadata.version("kspike_reg") == settings["metadata"]["version"] == kspike_reg.__version__
+    supported = [
+        line.rpartition(" ")[2] for line in settings["metadata"]["classifiers"].splitlines() if "Python :: 3." in line
+    ]
+    assert settings["options"]["python_requires"] == f">={supported[0]},<3.{int(supported[-1][2:]) + 1}"
+    assert f"Python {supported[0]} to {supported[-1]}" in (ROOT / "README.md").read_text()
+    assert f"## {kspike_reg.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["train", "--task", "elasticity", "--kind", "x"]]
+)
+def test_the_command_line_answers_before_keras_is_loaded(arguments):
+    """In a process of its own, which lists the heavy modules that it loaded."""
+    script = (
+        "import json, sys; sys.argv = ['kspike-reg']; import kspike_reg.cli as cli\n"
+        f"try: cli.main({arguments!r})\n"
+        "except SystemExit as end: status = end.code\n"
+        "heavy = sorted({'keras', 'tensorflow', 'jax', 'torch', 'matplotlib', 'pandas'} & set(sys.modules))\n"
+        "print(json.dumps([status, heavy]))"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(process.stdout.splitlines()[-1]) == [2 if "x" in arguments else 0, []]
+
+
+def test_importing_the_package_is_enough_for_keras_to_load_its_models(tmp_path):
+    file = tmp_path / "model.keras"
+    kspike_reg.build("lif", units=3, population=2).save(file)
+    script = f"import kspike_reg, keras; print(keras.models.load_model({str(file)!r}).count_params())"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert int(process.stdout) == kspike_reg.load(file).count_params()
