@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # The tests run on every backend that is there; PyTorch is large and stays the user's choice.
 EXTRAS ?= test,jax
-EPOCHS ?= 200
+EPOCHS ?= 150
 RUN ?= runs/elasticity
 
 .PHONY: demo test lint clean

@@ -50,6 +50,7 @@ def train(options):
     names = {field.name for field in fields(Configuration)}
     given = {name: value for name, value in vars(options).items() if name in names}
     configuration = Configuration(**given)
+    recorded = os.path.exists(os.path.join(options.out, "metrics.json"))
     with _progress(configuration.epochs) as progress:
         report = run(configuration, options.out, tensorboard=options.tensorboard, callbacks=[progress])
     print_report(report["test"], report["data"]["units"], untrained=report["untrained"])
@@ -59,7 +60,8 @@ def train(options):
         f"{of_training['best_epoch']}; seed {configuration.seed}; "
         f"{report['environment']['backend']} on {report['environment']['device']}"
     )
-    print(f"wrote model.keras, metrics.json, history.csv, loss.png and predictions.png to {options.out}")
+    done = "this run was complete, its results are shown as recorded:" if recorded else "wrote"
+    print(f"{done} model.keras, metrics.json, history.csv, loss.png and predictions.png in {options.out}")
 
 
 def evaluate(options):

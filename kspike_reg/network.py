@@ -74,6 +74,8 @@ def build(
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size <= 0:
             raise InputError(f"build: expected {name} to be a positive integer, received {name}={size!r}")
     sizes = {name: int(size) for name, size in sizes.items()}
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"build: expected a seed of zero or more, received seed={seed!r}")
     if population % outputs:
         raise InputError(
             f"build: a population of {population} neurons cannot vote on {outputs} outputs in equal groups; "

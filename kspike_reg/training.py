@@ -195,7 +195,7 @@ def _cut_history(file, done):
     if done == 0:
         file.unlink(missing_ok=True)
         return 0.0
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)[: done + 1]
+    lines = file.read_bytes().splitlines(keepends=True)[: done + 1]
     with replacing(file) as partial:
-        partial.write_text("".join(lines), encoding="utf-8")
+        partial.write_bytes(b"".join(lines))
     return read_history(file)["seconds"][-1]

@@ -131,6 +131,13 @@ def test_what_does_not_fit_is_refused(core):
         evaluation.predict(build("lif", features=2, units=3, population=2, timesteps=4), paths)
 
 
+def test_an_answer_that_is_not_finite_is_no_answer(core):
+    inputs = np.ones((3, 4, 2))
+    inputs[1, 2, 0] = 1e300  # beyond float32
+    with pytest.raises(InputError, match="answer for path 1 is not finite"):
+        evaluation.predict(in_physical_units(core, INPUTS, TARGETS), datasets.Paths(inputs, None, INPUTS.names))
+
+
 def test_standardise_refuses_numbers_that_do_not_fit():
     with pytest.raises(InputError, match="deviations > 0"):
         Standardise([1.0], [0.0], ["strain"])

@@ -223,7 +223,7 @@ def _environment():
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "backend": backend,
-        "device": ", ".join(keras.distribution.list_devices()),
+        "device": str(keras.ops.zeros(1).device).rpartition("device:")[2],
         "machine": platform.machine(),
     }
 
