@@ -131,10 +131,10 @@ def test_what_does_not_fit_is_refused(core):
         evaluation.predict(build("lif", features=2, units=3, population=2, timesteps=4), paths)
 
 
-def test_an_answer_that_is_not_finite_is_no_answer(core):
+def test_an_input_beyond_single_precision_is_refused(core):
     inputs = np.ones((3, 4, 2))
-    inputs[1, 2, 0] = 1e300  # beyond float32
-    with pytest.raises(InputError, match="answer for path 1 is not finite"):
+    inputs[1, 2, 0] = 1e300
+    with pytest.raises(InputError, match="path 1: strain is too large for float32"):
         evaluation.predict(in_physical_units(core, INPUTS, TARGETS), datasets.Paths(inputs, None, INPUTS.names))
 
 
