@@ -71,7 +71,7 @@ def evaluate(options):
     model = saving.load(options.model)
     inputs, outputs = scaling.scaling_of(model)
     inputs, outputs = getattr(options, "inputs", inputs.names), getattr(options, "outputs", outputs.names)
-    paths = datasets.read(options.data, inputs, outputs)
+    paths = datasets.read(options.data, inputs, outputs, **_order(options))
     print_report(evaluation.evaluate(model, paths), {})
 
 
@@ -83,11 +83,15 @@ def predict(options):
         raise InputError(f"{options.output}: exists already; choose another name, or give --overwrite")
     model = saving.load(options.model)
     inputs, outputs = scaling.scaling_of(model)
-    paths = datasets.read(options.input, getattr(options, "inputs", inputs.names))
+    paths = datasets.read(options.input, getattr(options, "inputs", inputs.names), **_order(options))
     prediction = evaluation.predict(model, paths)
     with files.replacing(options.output) as partial:
-        datasets.write_csv(partial, paths, prediction, outputs.names)
+        datasets.write_csv(partial, paths, prediction, outputs.names, **_order(options))
     print(f"wrote {', '.join(outputs.names)} of {len(paths)} paths to {options.output}")
+
+
+def _order(options):
+    return {"path_column": options.path_column, "step_column": options.step_column}
 
 
 def print_report(test, units, untrained=None):
@@ -166,6 +170,13 @@ def _quiet_start():
             os.close(kept)
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there are any."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, ()) else super()._get_help_string(action)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -178,9 +189,7 @@ def _parser():
     parser = _Parser(prog="kspike-reg", description=description)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, (function, text, describe) in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        command = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         command.set_defaults(command=function, name=name)
         describe(command)
     return parser
@@ -190,9 +199,11 @@ def _describe_train(command):
     add = command.add_argument_group("data").add_mutually_exclusive_group(required=True).add_argument
     add("--task", choices=CHOICES["task"], help="a task of the paper")
     add("--data", metavar="FILE", help="your own paths, .csv (columns path, step, ...) or .npz")
-    add = command.add_argument_group("columns of --data").add_argument
+    columns = command.add_argument_group("columns of --data")
+    add = columns.add_argument
     add("--inputs", nargs="+", default=(), metavar="NAME", help="input quantities")
     add("--outputs", nargs="+", default=(), metavar="NAME", help="quantities to be learned")
+    _describe_order(columns)
     shares = "shares of the paths for training, validation and test"
     add("--split", nargs=3, type=float, default=(0.7, 0.15, 0.15), metavar="SHARE", help=shares)
     command.add_argument("--timesteps", type=int, default=5, help="steps of the paths of --task")
@@ -230,7 +241,13 @@ def _describe_predict(command):
     _describe_columns(command, "inputs")
 
 
+def _describe_order(command):
+    command.add_argument("--path-column", default="path", metavar="NAME", help="CSV column that tells the path")
+    command.add_argument("--step-column", default="step", metavar="NAME", help="CSV column that orders its steps")
+
+
 def _describe_columns(command, *sides):
+    _describe_order(command)
     for side in sides:
         text = f"columns of the {side}, in the model's order (default: those it was trained on)"
         command.add_argument(f"--{side}", nargs="+", default=argparse.SUPPRESS, metavar="NAME", help=text)

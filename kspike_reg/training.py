@@ -6,6 +6,7 @@ seed and its own number, it ends with the weights of a run that nobody killed.
 """
 
 import csv
+import importlib.util
 import time
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def fit(
         The history as a dictionary of lists, `epoch`, `loss`, `val_loss` and `seconds`, from the first epoch on.
 
     Raises:
-        InputError: the folder holds a snapshot of another network, or the loss is not finite in any epoch.
+        InputError: the folder holds a snapshot of another network, TensorBoard is not installed, or the loss is not
+            finite in any epoch.
     """
     folder = Path(folder)
     batches = Batches(training, batch_size, seed)
@@ -58,6 +60,8 @@ def fit(
     history = folder / "history.csv"
     seconds = _cut_history(history, done)
     if tensorboard:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise InputError("TensorBoard is not installed: pip install 'kspike_reg[tensorboard]'")
         callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
     if done < epochs and not snapshot.out_of_patience(done):
         model.fit(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kspike_reg import InputError, datasets, evaluation, experiments, load
+from kspike_reg import InputError, cli, datasets, evaluation, experiments, load
 from kspike_reg.experiments import Configuration
 
 SMALL = {"kind": "rlif", "units": 6, "population": 4, "depth": 1, "epochs": 3, "batch_size": 256}
@@ -110,6 +110,24 @@ def test_a_users_own_paths_of_unequal_length(tmp_path):
     assert evaluation.predict(model, paths).shape == (40, 9, 2)
     with np.errstate(all="raise"):
         assert evaluation.evaluate(model, paths)["errors"]["standardised"]["mean_relative_error"]["all"] < 2
+
+
+def test_path_and_step_may_have_names_of_their_own(tmp_path):
+    write_own_data(tmp_path / "bars.csv")
+    table = pd.read_csv(tmp_path / "bars.csv").rename(columns={"path": "specimen", "step": "second"})
+    table.to_csv(tmp_path / "renamed.csv", index=False)
+    columns = ["--path-column", "specimen", "--step-column", "second"]
+    network = ["--units", "3", "--population", "2", "--depth", "1", "--epochs", "1"]
+    data = ["--data", str(tmp_path / "renamed.csv"), "--inputs", "strain", "--outputs", "stress"]
+    assert cli.main(["train", *data, *columns, *network, "--out", str(tmp_path / "run")]) == 0
+    model, answer = str(tmp_path / "run" / "model.keras"), tmp_path / "answer.csv"
+    assert (
+        cli.main(["predict", model, "--input", str(tmp_path / "renamed.csv"), "--output", str(answer), *columns]) == 0
+    )
+    predicted = pd.read_csv(answer)
+    assert list(predicted.columns) == ["specimen", "second", "stress"]
+    both = table.merge(predicted, on=["specimen", "second"], validate="one_to_one")
+    assert len(both) == len(table) == len(predicted)
 
 
 def test_scaling_is_fitted_on_the_training_set_alone(tmp_path):

@@ -127,3 +127,9 @@ def test_tensorboard_logs_on_request(tmp_path):
     pytest.importorskip("tensorboard")
     fit(small_network(), tmp_path, epochs=1, tensorboard=True)
     assert list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'kspike_reg\[tensorboard\]'"):
+        fit(small_network(), tmp_path, tensorboard=True)

@@ -52,7 +52,7 @@ def read(file, inputs, targets=(), *, path_column="path", step_column="step"):
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
-def write_csv(file, paths, values, names):
+def write_csv(file, paths, values, names, *, path_column="path", step_column="step"):
     """Write one line for each step of `paths`: path, step and `values`, shape (n, T, len(names)).
 
     Args:
@@ -60,13 +60,14 @@ def write_csv(file, paths, values, names):
         paths: the `Paths` that the values belong to; its padding is left out.
         values: shape (n, T, len(names)), in physical units.
         names: one column name for each value.
+        path_column, step_column: names of the columns for path and step.
     """
     mask = paths.mask
     steps = paths.steps[mask]
     whole = np.asarray(steps, dtype=np.int64)
     columns = {
-        "path": np.repeat(np.array(paths.labels, dtype=object), paths.lengths),
-        "step": whole if np.array_equal(whole, steps) else steps,
+        path_column: np.repeat(np.array(paths.labels, dtype=object), paths.lengths),
+        step_column: whole if np.array_equal(whole, steps) else steps,
     }
     columns |= {name: values[mask][:, index] for index, name in enumerate(names)}
     pd.DataFrame(columns).to_csv(file, index=False)

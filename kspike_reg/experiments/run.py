@@ -30,6 +30,7 @@ class Configuration:
         timesteps: steps of the task's paths.
         data: a CSV or NPZ file of the user's own; None where `task` is given.
         inputs, outputs: names of its quantities.
+        path_column, step_column: names of the columns that tell the path and order its steps (CSV).
         split: shares of its paths for training, validation and test.
         kind, units, population, depth, surrogate, reset, readout: the network, see `kspike_reg.build`.
         epochs, batch_size, learning_rate: the training.
@@ -42,6 +43,8 @@ class Configuration:
     data: str | None = None
     inputs: tuple = ()
     outputs: tuple = ()
+    path_column: str = "path"
+    step_column: str = "step"
     split: tuple = (0.7, 0.15, 0.15)
     kind: str = "lif"
     units: int = 128
@@ -76,7 +79,8 @@ class Configuration:
         """Training, validation and test set, as `datasets.Paths`."""
         if self.task is not None:
             return datasets.generate(self.task, timesteps=self.timesteps, seed=self.seed)
-        return datasets.read(self.data, self.inputs, self.outputs).split(self.split, self.seed)
+        columns = {"path_column": self.path_column, "step_column": self.step_column}
+        return datasets.read(self.data, self.inputs, self.outputs, **columns).split(self.split, self.seed)
 
     def build(self):
         """The untrained network for this configuration's data."""
