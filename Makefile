@@ -34,3 +34,10 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 $(VENV)/.test: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@
+
+# The copies in docs/ that the README shows; the second run takes some minutes.
+.PHONY: figures
+figures: demo
+	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --epochs 2000 --out runs/paper_settings
+	cp $(RUN)/metrics.json $(RUN)/loss.png $(RUN)/predictions.png docs/demo/
+	cp runs/paper_settings/metrics.json docs/paper_settings/
