@@ -148,7 +148,8 @@ def _progress(epochs):
     try:
         yield Bar()
     finally:
-        progress.stop()
+        if progress.live.is_started:  # or else it prints an empty line
+            progress.stop()
 
 
 @contextmanager

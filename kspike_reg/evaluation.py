@@ -111,4 +111,12 @@ def _run(model, paths, batch_size):
             spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record[layer.name]))
             counts[layer.name] += np.sum(spikes[paths.mask[part]], dtype=np.float64)
     steps = int(paths.lengths.sum())
-    return np.concatenate(predictions), {layer.name: counts[layer.name] / (steps * layer.units) for layer in layers}
+    prediction = np.concatenate(predictions)
+    wrong = ~np.isfinite(prediction) & paths.mask[..., None]
+    if wrong.any():
+        path = np.argwhere(wrong)[0][0]
+        raise InputError(
+            f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
+            "trained in?"
+        )
+    return prediction, {layer.name: counts[layer.name] / (steps * layer.units) for layer in layers}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kspike_reg.errors import InputError
@@ -21,6 +21,8 @@ def replacing(file):
         InputError: the place cannot be written to.
     """
     file = Path(file)
+    if not file.name:
+        raise InputError(f"{str(file)!r}: cannot be written: expected the name of a file")
     partial = file.with_name(f".partial-{file.name}")
     try:
         yield partial
@@ -28,8 +30,8 @@ def replacing(file):
     except OSError as error:
         raise InputError(f"{file}: cannot be written: {error.strerror or error}") from error
     finally:
-        if partial.exists():
-            partial.unlink()
+        with suppress(OSError):  # the reason has been told
+            partial.unlink(missing_ok=True)
 
 
 def write_json(file, content):
@@ -46,11 +48,16 @@ def prepare_folder(folder):
     """
     folder = Path(folder)
     probe = folder / ".partial-probe"
+    made = []
     try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
         raise InputError(
             f"{folder}: cannot be used as a folder to write to: {error.strerror or error}; choose another one"
         ) from error

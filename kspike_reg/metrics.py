@@ -51,6 +51,8 @@ def mean_pointwise_relative_error(reference, prediction, steps="all", *, lengths
     reference, difference, counts = _prepare("mean_pointwise_relative_error", reference, prediction, steps, lengths)
     if steps == "all":
         counts[:, 0] = False
+    if not counts.any():
+        raise InputError("mean_pointwise_relative_error: the paths have no step but step 0, which is left out")
     _refuse_zeros("mean_pointwise_relative_error", reference[counts])
     return float(np.mean(np.abs(difference[counts]) / np.abs(reference[counts])))
 
@@ -79,8 +81,15 @@ def _prepare(metric, reference, prediction, steps, lengths):
     if reference.ndim == 2:
         reference, prediction = reference[..., None], prediction[..., None]
     lengths = np.full(len(reference), reference.shape[1]) if lengths is None else np.asarray(lengths)
-    if lengths.shape != (len(reference),) or lengths.min() < 1 or lengths.max() > reference.shape[1]:
-        raise InputError(f"{metric}: expected {len(reference)} lengths from 1 to {reference.shape[1]}, got {lengths}")
+    if (
+        lengths.shape != (len(reference),)
+        or lengths.dtype.kind not in "iu"
+        or lengths.min() < 1
+        or lengths.max() > reference.shape[1]
+    ):
+        raise InputError(
+            f"{metric}: expected {len(reference)} whole lengths from 1 to {reference.shape[1]}, got {lengths}"
+        )
     position = np.arange(reference.shape[1])
     if steps == "all":
         counts = position < lengths[:, None]

@@ -4,6 +4,8 @@ Figures are made without pyplot, so that nothing pops up, leaks or depends on a 
 told apart by colour-blind readers; lines differ in style too, for print.
 """
 
+from itertools import cycle
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -22,7 +24,7 @@ def loss_curves(history, axes=None):
     """
     axes = Figure(figsize=(6, 4), layout="constrained").subplots() if axes is None else axes
     epochs = np.asarray(history["epoch"]) + 1
-    best = int(np.argmin(history["val_loss"]))
+    best = int(np.nanargmin(history["val_loss"]))  # an epoch may have diverged
     axes.semilogy(epochs, history["loss"], color=BLUE, linewidth=1, label="training")
     axes.semilogy(epochs, history["val_loss"], color=VERMILION, linewidth=1, linestyle="--", label="validation")
     axes.plot(epochs[best], history["val_loss"][best], "o", color=BLACK, label=f"best, epoch {epochs[best]:.0f}")
@@ -51,7 +53,7 @@ def path_predictions(paths, prediction, count=5, axes=None):
     by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., 0], 0)), axis=1))
     chosen = by_size[np.unique(np.linspace(0, len(paths) - 1, count).round().astype(int))]
     for row, name in enumerate(paths.target_names):
-        for colour, path in zip(PATH_COLOURS, chosen, strict=False):
+        for colour, path in zip(cycle(PATH_COLOURS), chosen, strict=False):
             steps = slice(0, paths.lengths[path])
             for column, across in enumerate((paths.steps[path, steps], paths.inputs[path, steps, 0])):
                 axes[row, column].plot(across, paths.targets[path, steps, row], color=colour, linewidth=1)

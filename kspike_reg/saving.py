@@ -1,5 +1,6 @@
 """Reading and writing whole models."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def load(file):
         InputError: there is no such file, it is no Keras model, or it is cut short.
     """
     file = Path(file)
-    if not file.is_file():
+    if not os.path.isfile(file):  # Path.is_file raises where the name is too long
         raise InputError(f"{file}: there is no such file; expected a model saved as .keras")
     try:
         whole = zipfile.is_zipfile(file)

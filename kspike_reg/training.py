@@ -139,17 +139,27 @@ class Snapshot(keras.callbacks.Callback):
         if not self.file.exists():
             return 0
         state = model.variables + model.optimizer.variables
-        with np.load(self.file) as stored:
-            latest = [stored[f"latest_{index}"] for index in range(sum(name[:6] == "latest" for name in stored))]
-            if [array.shape for array in latest] != [tuple(variable.shape) for variable in state]:
-                raise InputError(f"{self.file}: the snapshot of another network; remove it to start anew")
-            best = [stored[f"best_{index}"] for index in range(sum(name[:5] == "best_" for name in stored))]
-            self.best = best or None
-            self.best_loss, self.best_epoch = float(stored["loss_of_best"]), int(stored["epoch_of_best"])
-            done = int(stored["epochs_done"])
+        stored = self._stored()
+        latest = [stored[f"latest_{index}"] for index in range(sum(name[:6] == "latest" for name in stored))]
+        if [array.shape for array in latest] != [tuple(variable.shape) for variable in state]:
+            raise InputError(f"{self.file}: the snapshot of another network; remove it to start anew")
+        best = [stored[f"best_{index}"] for index in range(sum(name[:5] == "best_" for name in stored))]
+        self.best = best or None
+        self.best_loss, self.best_epoch = float(stored["loss_of_best"]), int(stored["epoch_of_best"])
+        done = int(stored["epochs_done"])
         for variable, array in zip(state, latest, strict=True):
             variable.assign(array)
         return done
+
+    def _stored(self):
+        try:
+            with open(self.file, "rb") as stream:
+                stored = dict(np.load(stream, allow_pickle=False))
+            if not {"loss_of_best", "epoch_of_best", "epochs_done"} <= stored.keys():
+                raise ValueError("parts are missing")
+        except Exception as error:  # whatever numpy and zipfile stumble over in a damaged file
+            raise InputError(f"{self.file}: cannot be read as a snapshot: {error}; remove it to start anew") from error
+        return stored
 
     def restore_best(self, model):
         if self.best is None:

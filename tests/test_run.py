@@ -166,5 +166,11 @@ def test_a_task_or_a_file_but_not_both():
     for given in ({}, {"task": "elasticity", "data": "bars.csv"}):
         with pytest.raises(InputError, match="either a task or a data file"):
             Configuration(**given)
+    with pytest.raises(InputError, match="inputs means nothing for the task"):
+        Configuration(task="elasticity", inputs=("strain",))
+    with pytest.raises(InputError, match="timesteps means nothing for a data file"):
+        Configuration(data="bars.csv", inputs=("strain",), outputs=("stress",), timesteps=7)
+    with pytest.raises(InputError, match="an empty name"):
+        experiments.run(Configuration(task="elasticity", **SMALL), "")
     with pytest.raises(InputError, match="name its columns"):
         Configuration(data="bars.csv", inputs=("strain",))

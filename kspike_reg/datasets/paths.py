@@ -60,7 +60,7 @@ class Paths:
         for label, length in zip(labels, lengths, strict=True):
             if not SHORTEST <= length <= longest:
                 raise InputError(
-                    f"path {label!r} has {length} step{'s' * (length != 1)}; expected {SHORTEST} to {longest}, "
+                    f"path {label!r} has {length} step{'' if length == 1 else 's'}; expected {SHORTEST} to {longest}, "
                     "since a path needs a history: add steps or leave the path out"
                 )
         for name, value in {

@@ -1,8 +1,9 @@
 """A user's own paths from CSV and NPZ files, with errors that name the file, the line and the column."""
 
+import csv
 import difflib
-import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,16 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
         names: one column name for each value.
         path_column, step_column: names of the columns for path and step.
     """
+    clash = {path_column, step_column} & set(names)
+    if clash or path_column == step_column:
+        raise InputError(
+            f"write_csv: two columns cannot both be named {min(clash or [path_column])!r}; "
+            "choose other names for the columns of path and step"
+        )
     mask = paths.mask
     steps = paths.steps[mask]
-    whole = np.asarray(steps, dtype=np.int64)
+    with np.errstate(invalid="ignore"):  # beyond 2**63, where the comparison below says no
+        whole = np.asarray(steps, dtype=np.int64)
     columns = {
         path_column: np.repeat(np.array(paths.labels, dtype=object), paths.lengths),
         step_column: whole if np.array_equal(whole, steps) else steps,
@@ -74,24 +82,10 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
 
 
 def _read_csv(file, inputs, targets, path_column, step_column):
-    try:
-        with warnings.catch_warnings():
-            # pandas only warns of lines that are longer than the header, and cuts them.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                file, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False, encoding="utf-8-sig"
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not a table of comma-separated values: {str(error).strip()}") from error
-    table = table.fillna("").map(str.strip) if len(table) else table
-    table.columns = [str(name).strip() for name in table.columns]
-    _require(file, "column", (path_column, step_column, *inputs, *targets), tuple(table.columns))
-    table = table[(table != "").any(axis=1)] if len(table) else table
-    if table.empty:
-        raise InputError(f"{file}: there are column names but no lines of data below them")
+    table = _table(file, (path_column, step_column, *inputs, *targets))
     values = {name: _numbers(file, table[name]) for name in (step_column, *inputs, *targets)}
     if (table[path_column] == "").any():
-        line = _line(table.index[(table[path_column] == "").argmax()])
+        line = table.index[(table[path_column] == "").argmax()]
         raise InputError(f"{file}, line {line}: the column {path_column!r} is empty; every line needs its path")
 
     of_path, labels = pd.factorize(table[path_column])
@@ -102,7 +96,7 @@ def _read_csv(file, inputs, targets, path_column, step_column):
     if twice.any():
         first = twice.argmax()
         raise InputError(
-            f"{file}, lines {_line(lines[first])} and {_line(lines[first + 1])}: path {labels[of_path[first]]!r} has "
+            f"{file}, lines {lines[first]} and {lines[first + 1]}: path {labels[of_path[first]]!r} has "
             f"step {steps[first]:g} twice; number the steps of a path apart"
         )
     lengths = np.bincount(of_path)
@@ -128,13 +122,48 @@ def _read_csv(file, inputs, targets, path_column, step_column):
     )
 
 
+def _table(file, wanted):
+    """The columns `wanted` as text, the index telling on which line each row begins."""
+    rows, line, rest = [], [], 0
+    with open(file, encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if any(cells):
+                    rows.append(cells)
+                    line.append(rest + 1)
+                rest = reader.line_num
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{file}, line {rest + 1} or below: not comma-separated values: {error}") from error
+    if not rows:
+        raise InputError(f"{file}: the file is empty")
+    header = rows[0]
+    _require(file, "column", wanted, header)
+    for name in wanted:
+        if header.count(name) > 1:
+            raise InputError(f"{file}, line {line[0]}: the column {name!r} comes twice; give each a name of its own")
+    for number, row in zip(line, rows, strict=True):
+        if any(row[len(header) :]):
+            raise InputError(f"{file}, line {number}: {len(row)} cells, but the header names {len(header)} columns")
+        row.extend([""] * (len(header) - len(row)))
+    if len(rows) == 1:
+        raise InputError(f"{file}: there are column names but no lines of data below them")
+    return pd.DataFrame({name: [row[header.index(name)] for row in rows[1:]] for name in wanted}, index=line[1:])
+
+
 def _read_npz(file, inputs, targets, _path_column, _step_column):
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # numpy leaves a file open that it fails to read.
+        with open(file, "rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{file}: holds a single array; expected an archive made by numpy.savez")
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+            others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+            if others:
+                raise InputError(f"{file}: {others[0]!r} is no array; expected an archive made by numpy.savez")
+    except _DAMAGE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: not an NPZ archive of plain number arrays: {error}") from error
@@ -165,6 +194,9 @@ def _read_npz(file, inputs, targets, _path_column, _step_column):
     )
 
 
+# What numpy and zipfile raise over a damaged archive: a wrong size, checksum, method, version, flag, header.
+_DAMAGE = (ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError)
+
 _READERS = {".csv": _read_csv, ".npz": _read_npz}
 
 
@@ -192,12 +224,6 @@ def _numbers(file, column):
         cell = column.iloc[wrong.argmax()]
         what = "is empty" if cell == "" else f"holds {cell!r}"
         raise InputError(
-            f"{file}, line {_line(column.index[wrong.argmax()])}: the column {column.name!r} {what}, "
-            "expected a finite number"
+            f"{file}, line {column.index[wrong.argmax()]}: the column {column.name!r} {what}, expected a finite number"
         )
     return numbers
-
-
-def _line(index):
-    """The line of the file that a row of the table came from: the header is line 1."""
-    return int(index) + 2

@@ -47,7 +47,8 @@ class Standardiser:
                     f"{name} is constant, {column[0]:g} throughout (standard deviation 0), and cannot be "
                     "standardised; leave it out or give data in which it varies"
                 )
-            if np.abs(column).max() > SINGLE.max:
+            # A quarter of the range, since differences and products of such numbers must fit too.
+            if not np.abs(column).max() <= SINGLE.max / 4:
                 raise InputError(f"{name} reaches {np.abs(column).max():g}, too large for float32; change its unit")
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         for name, middle, spread in zip(names, mean, deviation, strict=True):

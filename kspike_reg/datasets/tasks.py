@@ -27,12 +27,14 @@ def elasticity(paths, *, timesteps=5, seed=0, maximum_strain=1e-3, youngs_modulu
     Raises:
         InputError: a number out of its range.
     """
-    if not paths > 0:
+    if not isinstance(paths, int | np.integer) or paths < 1:
         raise InputError(f"elasticity: expected at least one path, received paths={paths!r}")
-    if not timesteps >= SHORTEST:
+    if not isinstance(timesteps, int | np.integer) or timesteps < SHORTEST:
         raise InputError(f"elasticity: expected at least {SHORTEST} steps, received timesteps={timesteps!r}")
     if not 0 < maximum_strain < np.inf:
         raise InputError(f"elasticity: expected a maximum strain > 0, received {maximum_strain!r}")
+    if not isinstance(seed, np.random.SeedSequence) and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise InputError(f"elasticity: expected a seed of zero or more, received seed={seed!r}")
     ends = np.random.default_rng(seed).uniform(0.0, maximum_strain, size=(paths, 1))
     strain = ends * np.linspace(0.0, 1.0, timesteps)
     return Paths(

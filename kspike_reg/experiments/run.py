@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -64,6 +65,11 @@ class Configuration:
             raise InputError("expected either a task or a data file, one of the two")
         if self.data is not None and not (self.inputs and self.outputs):
             raise InputError(f"{self.data}: name its columns, the inputs and the outputs to be learned")
+        of_data = ("inputs", "outputs", "path_column", "step_column", "split")
+        for name in of_data if self.data is None else ("timesteps",):
+            if getattr(self, name) != getattr(Configuration, name):
+                source = "the task, which has quantities and sets of its own" if self.data is None else "a data file"
+                raise InputError(f"{name} means nothing for {source}; leave it out")
         counts = {"epochs": self.epochs, "batch_size": self.batch_size}
         if self.early_stopping is not None:
             counts["early_stopping"] = self.early_stopping
@@ -80,7 +86,11 @@ class Configuration:
         if self.task is not None:
             return datasets.generate(self.task, timesteps=self.timesteps, seed=self.seed)
         columns = {"path_column": self.path_column, "step_column": self.step_column}
-        return datasets.read(self.data, self.inputs, self.outputs, **columns).split(self.split, self.seed)
+        paths = datasets.read(self.data, self.inputs, self.outputs, **columns)
+        try:
+            return paths.split(self.split, self.seed)
+        except InputError as error:
+            raise InputError(f"{self.data}: {error}") from error
 
     def build(self):
         """The untrained network for this configuration's data."""
@@ -118,12 +128,14 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         datasets.Standardiser.fit(first.targets, first.target_names, first.mask),
     )
     model = configuration.build()
+    if not str(folder):
+        raise InputError("expected a folder for the run's files, received an empty name")
     identity = json.loads(json.dumps(asdict(configuration) | _fingerprint(configuration)))
     folder = _claim(Path(folder), identity)
 
     finished = folder / "metrics.json"
     if finished.exists() and (folder / "model.keras").exists():
-        return json.loads(finished.read_text(encoding="utf-8"))
+        return _read_metrics(finished)
     test = sets[2]
     untrained = evaluate(in_physical_units(model, *scaling), test)
     history = training.fit(
@@ -146,8 +158,8 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         "untrained": untrained,
         "training": {
             "epochs": len(history["epoch"]),
-            "best_epoch": int(np.argmin(history["val_loss"])) + 1,
-            "best_validation_loss": min(history["val_loss"]),
+            "best_epoch": int(np.nanargmin(history["val_loss"])) + 1,
+            "best_validation_loss": float(np.nanmin(history["val_loss"])),
             "seconds": history["seconds"][-1],
         },
         "data": _describe(sets),
@@ -162,13 +174,24 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
     return metrics
 
 
+def _read_metrics(file):
+    try:
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        if {"test", "untrained", "training", "data", "environment"} <= metrics.keys():
+            return metrics
+        reason = "parts are missing"
+    except (OSError, ValueError, AttributeError) as error:
+        reason = error
+    raise InputError(f"{file}: not the metrics of a run ({reason}); remove it to repeat the run")
+
+
 FILES = ("model.keras", "metrics.json", "history.csv", "loss.png", "predictions.png", "snapshot.npz")
 
 
 def _claim(folder, identity):
     """Make `folder` this configuration's own, or refuse where it belongs to something else."""
     record = folder / "configuration.json"
-    if record.exists():
+    if os.path.exists(record):  # Path.exists raises where a name is too long
         try:
             other = json.loads(record.read_text(encoding="utf-8"))
             differences = [name for name in identity if other.get(name) != identity[name]]
@@ -181,7 +204,7 @@ def _claim(folder, identity):
                 "choose another folder, or remove this one"
             )
         return prepare_folder(folder)
-    taken = [name for name in FILES if (folder / name).exists()]
+    taken = [name for name in FILES if os.path.exists(folder / name)]
     if taken:
         raise InputError(
             f"{folder}: holds {', '.join(taken)} but no record of a run; choose another folder, so that nothing is lost"

@@ -1,0 +1,680 @@
+"""The command line and what can be wrong with its input: one line on standard error, status 2, and nothing touched."""
+
+import json
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import kspike_reg
+from kspike_reg import saving, scaling
+from kspike_reg.cli import main
+from kspike_reg.datasets import Standardiser
+
+TABLE = """path,step,strain,stress,heat
+a,0,0.0,0,1
+a,1,1e-4,30,2
+b,0,0.0,0,-1
+b,1,5e-4,90,5
+b,2,9e-4,150,6
+c,0,0.0,0,3
+c,1,7e-4,-80,4
+d,0,0.0,0,9
+d,1,3e-4,40,8
+"""
+NETWORK = ("--units", "3", "--population", "2", "--depth", "1", "--epochs", "1")
+MODEL = "run/model.keras"
+
+
+def train(data="tests.csv", *more):
+    columns = ("--inputs", "strain", "--outputs", "stress")
+    return ["train", "--data", data, *columns, *NETWORK, "--out", "new", *more]
+
+
+def train_task(*more):
+    return ["train", "--task", "elasticity", *NETWORK, "--out", "new", *more]
+
+
+def evaluate(data="tests.csv", *more, model=MODEL):
+    return ["evaluate", model, "--data", data, *more]
+
+
+def predict(data="tests.csv", *more, model=MODEL):
+    return ["predict", model, "--input", data, "--output", "predicted.csv", *more]
+
+
+COMMANDS = (train, evaluate, predict)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of one tiny run on the elasticity task."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", "--task", "elasticity", *NETWORK, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def place(trained, tmp_path, monkeypatch):
+    """The current folder: a copy of the run, and a table that is in order."""
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "tests.csv").write_text(TABLE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tree(folder):
+    """Every file below `folder` with its content and the time of its last change, and every folder."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def refused(place, capfd):
+    """A function that runs a command which must be refused: status, one line that holds the fragments, no change."""
+
+    def check(arguments, *fragments):
+        before = tree(place)
+        capfd.readouterr()
+        status = main(arguments)
+        said = capfd.readouterr()
+        lines = [line for line in said.err.splitlines() if line.strip()]
+        assert status == 2
+        assert len(lines) == 1, said.err
+        assert lines[0].startswith(f"kspike-reg {arguments[0]}: error: ")
+        for fragment in fragments:
+            assert fragment in lines[0]
+        assert said.out == ""
+        assert tree(place) == before
+
+    return check
+
+
+# ---------------------------------------------------------------------------------- what is good works
+
+
+def test_training_on_good_data_works_and_a_change_of_the_data_under_it_is_refused(place, capfd, refused):
+    """The guard of all that is refused below: the same commands with good input return 0 and write their files."""
+    assert main(train()) == 0
+    names = {"configuration.json", "model.keras", "metrics.json", "history.csv", "loss.png", "predictions.png"}
+    assert {path.name for path in (place / "new").iterdir()} == names
+    assert main(train()) == 0  # the finished run is not repeated
+    assert "error" not in capfd.readouterr().err
+    (place / "tests.csv").write_text(TABLE.replace("150", "151"), encoding="utf-8")
+    refused(train(), "new: holds a run of another configuration", "data_sha256")
+
+
+def test_evaluating_good_data_prints_its_errors_and_changes_nothing(place, capfd):
+    before = tree(place)
+    assert main(evaluate()) == 0
+    said = capfd.readouterr()
+    assert said.err == ""
+    assert "mean relative error, eq. 14" in said.out
+    assert "spikes per neuron and step" in said.out
+    assert "nan" not in said.out
+    assert tree(place) == before
+
+
+def predicted(place, data="tests.csv", *more):
+    """Run predict, and the table that it writes."""
+    output = place / "predicted.csv"
+    output.unlink(missing_ok=True)
+    assert main(predict(data, *more)) == 0
+    return pd.read_csv(output, dtype={"path": str})
+
+
+def test_predictions_have_the_rows_of_the_input_and_one_number_each(place, capfd):
+    """Unequal lengths: two and three steps, and no line for the padding."""
+    before = tree(place)
+    table = predicted(place)
+    said = capfd.readouterr()
+    assert said.err == ""
+    assert "wrote stress of 4 paths to predicted.csv" in said.out
+    assert list(table.columns) == ["path", "step", "stress"]
+    given = pd.read_csv(place / "tests.csv")
+    assert table["path"].tolist() == given["path"].tolist()
+    assert table["step"].tolist() == given["step"].tolist()
+    assert np.all(np.isfinite(table["stress"]))
+    assert table["stress"].nunique() > 2
+    after = tree(place)
+    assert after.pop("predicted.csv") is not None
+    assert after == before
+
+
+def test_the_order_of_the_lines_does_not_change_a_prediction(place):
+    """The same numbers for the same path and step; a batch in another order may round otherwise in the last bits."""
+    straight = predicted(place).set_index(["path", "step"])["stress"]
+    header, *lines = TABLE.splitlines()
+    shuffled = [lines[index] for index in (4, 7, 0, 6, 2, 8, 1, 5, 3)]
+    (place / "shuffled.csv").write_text("\n".join([header, *shuffled]), encoding="utf-8")
+    table = predicted(place, "shuffled.csv")
+    assert table["path"].tolist() == ["b"] * 3 + ["d"] * 2 + ["a"] * 2 + ["c"] * 2  # by their first lines
+    assert table["step"].tolist() == [0, 1, 2, 0, 1, 0, 1, 0, 1]
+    again = table.set_index(["path", "step"])["stress"].reindex(straight.index)
+    np.testing.assert_allclose(again, straight, rtol=1e-5)
+
+
+def test_a_path_is_predicted_alike_alone_and_beside_longer_ones(place):
+    """Padding changes nothing; single precision leaves seven digits, of which the sums cost one or two."""
+    together = predicted(place)
+    header, *lines = TABLE.splitlines()
+    (place / "alone.csv").write_text("\n".join([header, *lines[5:7]]), encoding="utf-8")
+    alone = predicted(place, "alone.csv")
+    assert len(alone) == 2
+    expected = together.loc[together["path"] == "c", "stress"]
+    np.testing.assert_allclose(alone["stress"], expected, rtol=1e-5)
+
+
+def test_predicting_needs_no_outputs_and_takes_npz_and_other_names(place):
+    straight = predicted(place)["stress"].to_numpy()
+    table = pd.read_csv(place / "tests.csv")
+    table.drop(columns=["stress", "heat"]).rename(columns={"strain": "eps"}).to_csv(place / "other.csv", index=False)
+    np.testing.assert_allclose(predicted(place, "other.csv", "--inputs", "eps")["stress"], straight, rtol=1e-5)
+    strain = np.full((4, 3), np.nan)
+    for row, (_, path) in zip(strain, table.groupby("path"), strict=True):
+        row[: len(path)] = path["strain"]
+    np.savez(place / "other.npz", strain=strain, lengths=[2, 3, 2, 2])
+    np.testing.assert_allclose(predicted(place, "other.npz")["stress"], straight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_columns_of_path_and_step_may_be_named_on_the_command_line(place, refused, command):
+    """A prediction keeps their names; without them, the table is refused."""
+    (place / "named.csv").write_text(TABLE.replace("path", "specimen").replace("step", "time"), encoding="utf-8")
+    refused(command("named.csv"), "named.csv", "no column 'path'")
+    refused(command("named.csv", "--path-column", "specimen"), "named.csv", "no column 'step'")
+    assert main(command("named.csv", "--path-column", "specimen", "--step-column", "time")) == 0
+    if command is predict:
+        table = pd.read_csv(place / "predicted.csv")
+        assert list(table.columns) == ["specimen", "time", "stress"]
+        assert table["time"].tolist() == [0, 1, 0, 1, 2, 0, 1, 0, 1]
+
+
+def test_a_prediction_never_takes_the_column_of_the_paths(place, refused):
+    """Paths told apart by a column that is named as the output: one of the two would be lost from the file."""
+    (place / "named.csv").write_text(TABLE.replace("stress", "x").replace("path", "stress"), encoding="utf-8")
+    refused(predict("named.csv", "--path-column", "stress"), "'stress'")
+
+
+def test_overwriting_is_done_when_asked_for(place, capfd):
+    (place / "predicted.csv").write_text("old", encoding="utf-8")
+    assert main(predict("tests.csv", "--overwrite")) == 0
+    assert (place / "predicted.csv").read_text(encoding="utf-8").startswith("path,step,stress\n")
+
+
+# ----------------------------------------------------------------------------------- tables gone wrong
+
+WRONG_TABLES = {
+    "misspelt column": (TABLE.replace("strain", "strian"), ("no column 'strain'", "did you mean 'strian'?")),
+    "no path column": (TABLE.replace("path", "specimen"), ("no column 'path'",)),
+    "no step column": (TABLE.replace("step", "n"), ("no column 'step'",)),
+    "semicolons": (TABLE.replace(",", ";"), ("no column 'path'",)),
+    "NaN": (TABLE.replace("5e-4", "NaN"), ("line 5", "'strain' holds 'NaN'")),
+    "infinite": (TABLE.replace("9e-4", "inf"), ("line 6", "'strain' holds 'inf'")),
+    "too large for a double": (TABLE.replace("9e-4", "1e999"), ("line 6", "'strain' holds '1e999'")),
+    "a word": (TABLE.replace("7e-4", "seven"), ("line 8", "'strain' holds 'seven'")),
+    "decimal comma": (TABLE.replace("7e-4", '"7,5"'), ("line 8", "'strain' holds '7,5'")),
+    "empty cell": (TABLE.replace("1e-4", ""), ("line 3", "'strain' is empty")),
+    "step is no number": (TABLE.replace("b,2", "b,last"), ("line 6", "'step' holds 'last'")),
+    "path without a label": (TABLE.replace("c,1", ",1"), ("line 8", "'path' is empty")),
+    "short line": (TABLE.replace("b,1,5e-4,90,5", "b,1"), ("line 5", "'strain' is empty")),
+    "long line": (TABLE.replace("b,1,5e-4", "b,1,5e-4,7"), ("line 5",)),
+    "empty": ("", ("the file is empty",)),
+    "header alone": (TABLE.splitlines()[0], ("no lines of data",)),
+    "step twice": (TABLE.replace("b,2", "b,1"), ("lines 5 and 6", "path 'b' has step 1 twice")),
+    "path of one step": (TABLE + "e,0,1e-4,1,2\n", ("path 'e' has 1 step;",)),
+    "column twice": (TABLE.replace("heat", "strain"), ("'strain'",)),
+    "latin-1": (TABLE.replace("a,0", "\xe9,0").encode("latin-1"), ()),
+    "utf-16": (TABLE.encode("utf-16"), ()),
+    "random bytes": (np.random.default_rng(0).bytes(500), ()),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("wrong", WRONG_TABLES)
+def test_a_wrong_table_is_refused_by_file_line_and_column(place, refused, command, wrong):
+    content, fragments = WRONG_TABLES[wrong]
+    (place / "wrong.csv").write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    refused(command("wrong.csv"), "wrong.csv", *fragments)
+
+
+@pytest.mark.parametrize("command", [train, evaluate])
+@pytest.mark.parametrize(
+    ("old", "new", "fragments"),
+    [
+        ("stress", "Stress", ("no column 'stress'", "did you mean 'Stress'?")),
+        ("150", "nan", ("line 6", "'stress' holds 'nan'")),
+        ("150", "x", ("line 6", "'stress' holds 'x'")),
+    ],
+)
+def test_wrong_outputs_are_refused_where_outputs_are_read(place, refused, command, old, new, fragments):
+    (place / "wrong.csv").write_text(TABLE.replace(old, new), encoding="utf-8")
+    refused(command("wrong.csv"), "wrong.csv", *fragments)
+    if new != "Stress":
+        assert main(predict("wrong.csv")) == 0  # which does not read them
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "fragment"),
+    [
+        ("absent.csv", "No such file or directory"),
+        ("absent.npz", "No such file or directory"),
+        ("folder.csv", "Is a directory"),
+        ("tests.csv/below.csv", "Not a directory"),
+        ("tests.txt", "ends in .csv or .npz"),
+        ("run", "ends in .csv or .npz"),
+        pytest.param("x" * 300 + ".csv", "File name too long", id="too long a name"),
+    ],
+)
+def test_a_place_with_no_data_is_refused_by_name(place, refused, command, name, fragment):
+    (place / "folder.csv").mkdir()
+    (place / "tests.txt").write_text(TABLE, encoding="utf-8")
+    refused(command(name), name, fragment)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("wrong", ["cut", "text", "model", "single array", "objects", "one step", "shapes", "lengths"])
+def test_a_wrong_archive_is_refused_by_name(place, refused, command, wrong):
+    file = place / "wrong.npz"
+    strain = np.linspace(0, 1e-3, 12).reshape(4, 3)
+    arrays = {"strain": strain, "stress": 2e5 * strain}
+    changes = {
+        "objects": {"strain": strain.astype(object)},
+        "one step": {"strain": strain[:, :1], "stress": strain[:, :1]},
+        "shapes": {"strain": strain[0]},
+        "lengths": {"lengths": np.array([3, 3, 4, 3])},
+    }
+    np.savez(file, **arrays | changes.get(wrong, {}))
+    if wrong == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif wrong == "text":
+        file.write_text(TABLE, encoding="utf-8")
+    elif wrong == "model":
+        shutil.copy(MODEL, file)
+    elif wrong == "single array":
+        with open(file, "wb") as stream:
+            np.save(stream, strain)
+    refused(command("wrong.npz"), "wrong.npz")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+@pytest.mark.parametrize("number", ["1e39", "-1e300", "1e38"])
+def test_numbers_that_the_network_cannot_hold_are_refused(place, refused, command, number):
+    """All are doubles, but infinite in single precision, in which networks compute: two at once, 1e38 standardised.
+
+    No prediction may be NaN, and no error either.
+    """
+    (place / "wrong.csv").write_text(TABLE.replace("9e-4", number), encoding="utf-8")
+    refused(command("wrong.csv"), "path 'b'")
+
+
+# ----------------------------------------------------------------------------------- data for training
+
+
+@pytest.mark.parametrize("column", ["strain", "stress"])
+def test_constant_data_are_refused_by_name(place, refused, column):
+    table = pd.read_csv(place / "tests.csv")
+    table[column] = 0.25
+    table.to_csv(place / "constant.csv", index=False)
+    refused(train("constant.csv"), f"{column} is constant, 0.25 throughout")
+
+
+def test_numbers_too_large_for_single_precision_are_refused_by_name(place, refused):
+    (place / "wrong.csv").write_text(TABLE.replace("e-4", "e+39"), encoding="utf-8")
+    refused(train("wrong.csv"), "strain reaches", "too large for float32")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_paths_to_split_are_refused_by_their_number(place, refused, count):
+    lines = TABLE.splitlines()[: 1 + 2 * count + (count == 2)]
+    (place / "few.csv").write_text("\n".join(lines), encoding="utf-8")
+    refused(train("few.csv"), f"{count} path", "cannot fill 3 sets")
+
+
+@pytest.mark.parametrize(
+    ("shares", "received"),
+    [
+        (("0.5", "0.5", "0.5"), "[0.5, 0.5, 0.5]"),
+        (("1", "0", "0"), "[1.0, 0.0, 0.0]"),
+        (("1.5", "-0.25", "-0.25"), "[1.5, -0.25, -0.25]"),
+        (("nan", "0.5", "0.5"), "[nan, 0.5, 0.5]"),
+    ],
+)
+def test_shares_that_do_not_sum_to_one_are_refused(refused, shares, received):
+    refused(train("tests.csv", "--split", *shares), received)
+
+
+@pytest.mark.parametrize(
+    ("columns", "fragments"),
+    [
+        (("--inputs", "strain", "--outputs", "strain"), ("strain is named more than once",)),
+        (("--inputs", "heat", "heat", "--outputs", "stress"), ("heat is named more than once",)),
+        (("--inputs", "temperature", "--outputs", "stress"), ("no column 'temperature'",)),
+        (("--inputs", "strain", "--outputs", "stres"), ("no column 'stres'", "did you mean 'stress'?")),
+    ],
+)
+def test_wrong_columns_are_refused_by_name(refused, columns, fragments):
+    refused(train("tests.csv", *columns), "tests.csv", *fragments)
+
+
+@pytest.mark.parametrize("missing", ["--inputs", "--outputs"])
+def test_data_without_named_columns_are_refused(refused, missing):
+    command = train()
+    at = command.index(missing)
+    refused(command[:at] + command[at + 2 :], "tests.csv", "inputs and the outputs")
+
+
+# -------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "fragments"),
+    [
+        (("--epochs", "0"), ("epochs", "0")),
+        (("--epochs", "-3"), ("epochs", "-3")),
+        (("--batch-size", "0"), ("batch_size", "0")),
+        (("--batch-size", "-16"), ("batch_size", "-16")),
+        (("--learning-rate", "0"), ("learning rate", "0.0")),
+        (("--learning-rate", "-0.001"), ("learning rate", "-0.001")),
+        (("--learning-rate", "nan"), ("learning rate", "nan")),
+        (("--learning-rate", "inf"), ("learning rate", "inf")),
+        (("--seed", "-1"), ("seed", "-1")),
+        (("--early-stopping", "0"), ("early_stopping", "0")),
+        (("--units", "0"), ("units", "0")),
+        (("--units", "-4"), ("units", "-4")),
+        (("--depth", "0"), ("depth", "0")),
+        (("--population", "0"), ("population", "0")),
+        (("--surrogate", "arctan"), ("surrogate", "'arctan'", "atan")),
+    ],
+)
+@pytest.mark.parametrize("command", [train, train_task])
+def test_settings_out_of_range_are_refused_by_name(refused, command, setting, fragments):
+    arguments = command("tests.csv", *setting) if command is train else command(*setting)
+    refused(arguments, *fragments)
+
+
+@pytest.mark.parametrize("timesteps", ["1", "0", "-5"])
+def test_paths_of_fewer_than_two_steps_are_refused(refused, timesteps):
+    refused(train_task("--timesteps", timesteps), f"timesteps={timesteps}")
+
+
+def test_a_population_that_cannot_vote_evenly_is_refused(refused):
+    columns = ("--inputs", "strain", "--outputs", "stress", "heat")
+    refused(train("tests.csv", *columns, "--population", "3"), "population of 3", "2 outputs", "multiple of 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (train_task("--kind", "liff"), ("--kind", "'liff'", "'lif'")),
+        (train_task("--reset", "never"), ("--reset", "'never'")),
+        (train_task("--readout", "mean"), ("--readout", "'mean'")),
+        (train_task("--task", "elastisity"), ("--task", "'elastisity'", "'elasticity'")),
+        (train_task("--epochs", "many"), ("--epochs", "'many'")),
+        (train_task("--epochs", "1.5"), ("--epochs", "'1.5'")),
+        (train_task("--seed", "x"), ("--seed", "'x'")),
+        (train_task("--learning-rate", "fast"), ("--learning-rate", "'fast'")),
+        (train_task("--no-such-option"), ("--no-such-option",)),
+        (train_task("--data", "tests.csv"), ("--task", "--data")),
+        (["train", "--task", "elasticity"], ("--out",)),
+        (["train", "--out", "new"], ("--task", "--data")),
+        (train("tests.csv", "--split", "0.7", "0.3"), ("--split",)),
+        (["evaluate", "--data", "tests.csv"], ("MODEL",)),
+        (["evaluate", MODEL], ("--data",)),
+        (["predict", MODEL, "--input", "tests.csv"], ("--output",)),
+        (["predict", MODEL, "--output", "predicted.csv"], ("--input",)),
+        (["practise"], ("'practise'", "'train'")),
+        ([], ("COMMAND",)),
+    ],
+)
+def test_arguments_that_cannot_be_read_are_refused_in_one_line(place, capfd, arguments, fragments):
+    before = tree(place)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    said = capfd.readouterr()
+    assert caught.value.code == 2
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert "error: " in said.err
+    for fragment in fragments:
+        assert fragment in said.err
+    assert tree(place) == before
+
+
+# ---------------------------------------------------------------------------------------------- models
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+@pytest.mark.parametrize(
+    ("columns", "fragments"),
+    [
+        (("--inputs", "strain", "heat"), ("takes 1 input", "2", "strain, heat")),
+        (("--inputs", "temperature"), ("tests.csv", "no column 'temperature'")),
+        (("--inputs", "strain", "strain"), ("tests.csv", "strain is named more than once")),
+    ],
+)
+def test_inputs_that_do_not_fit_the_model_are_refused(refused, command, columns, fragments):
+    refused(command("tests.csv", *columns), *fragments)
+
+
+def test_outputs_that_do_not_fit_the_model_are_refused(refused):
+    refused(evaluate("tests.csv", "--outputs", "stress", "heat"), "gives 1 output", "2 targets", "stress, heat")
+
+
+def test_outputs_are_no_option_of_predict(place, capfd):
+    with pytest.raises(SystemExit):
+        main(predict("tests.csv", "--outputs", "stress"))
+    assert "--outputs" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_paths_of_another_length_than_the_models_are_refused(place, refused, command):
+    network = kspike_reg.build("lif", units=3, population=2, depth=1, timesteps=7)
+    sides = (Standardiser((0.0,), (1e-3,), ("strain",)), Standardiser((1.0,), (50.0,), ("stress",)))
+    saving.save(scaling.in_physical_units(network, *sides), place / "seven.keras")
+    refused(command(model="seven.keras"), "7 steps", "3")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "absent.keras",
+        "folder.keras",
+        "text.keras",
+        "empty.keras",
+        "tests.csv",
+        "model.txt",
+        "run",
+        pytest.param("x" * 300 + ".keras", id="too long a name"),
+    ],
+)
+def test_a_file_that_is_no_model_is_refused_by_name(place, refused, command, name):
+    (place / "folder.keras").mkdir()
+    (place / "text.keras").write_text("no model\n" * 50, encoding="utf-8")
+    (place / "empty.keras").touch()
+    shutil.copy(MODEL, place / "model.txt")
+    refused(command(model=name), name, ".keras")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999, -1])
+def test_a_truncated_model_is_refused_by_name(place, refused, command, share):
+    content = (place / MODEL).read_bytes()
+    length = len(content) - 1 if share < 0 else int(share * len(content))
+    assert 0 < length < len(content)
+    (place / "cut.keras").write_bytes(content[:length])
+    refused(command(model="cut.keras"), "cut.keras")
+
+
+def rewritten(model, file, change):
+    """A copy of a model file, whole as a ZIP file, with the content of its members changed."""
+    with zipfile.ZipFile(model) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(file, "w") as new:
+        for name, content in change(members).items():
+            new.writestr(name, content)
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda members: {}, id="nothing inside"),
+        pytest.param(lambda members: {"notes.txt": "hello"}, id="other things inside"),
+        pytest.param(lambda members: members | {"config.json": "{"}, id="half a configuration"),
+        pytest.param(lambda members: members | {"config.json": "{}"}, id="an empty configuration"),
+        pytest.param(
+            lambda members: (
+                members | {"config.json": members["config.json"].replace(b"kspike_reg>LIF", b"elsewhere>X")}
+            ),
+            id="a layer from elsewhere",
+        ),
+        pytest.param(
+            lambda members: {name: content for name, content in members.items() if "weights" not in name},
+            id="no weights",
+        ),
+        pytest.param(
+            lambda members: members | {"model.weights.h5": members["model.weights.h5"][:5000]}, id="half the weights"
+        ),
+    ],
+)
+def test_a_damaged_model_is_refused_by_name(place, refused, command, change):
+    rewritten(MODEL, "damaged.keras", change)
+    refused(command(model="damaged.keras"), "damaged.keras")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_a_byte_wrong_in_the_weights_is_found(place, refused, command):
+    content = bytearray((place / MODEL).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (place / "damaged.keras").write_bytes(content)
+    refused(command(model="damaged.keras"), "damaged.keras")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_a_model_that_would_run_code_is_refused(place, refused, command):
+    model = keras.Sequential([keras.Input((None, 1)), keras.layers.Lambda(lambda x: 2 * x)])
+    model.save(place / "foreign.keras")
+    refused(command(model="foreign.keras"), "foreign.keras")
+
+
+@pytest.mark.parametrize("command", [evaluate, predict])
+def test_a_model_without_scaling_is_refused_with_the_way_to_mend_it(place, refused, command):
+    keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)], name="foreign").save(place / "foreign.keras")
+    refused(command(model="foreign.keras"), "foreign", "carries no scaling", "kspike-reg train")
+
+
+# ---------------------------------------------------------------------------------- places to write to
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param("tests.csv", id="a file"),
+        pytest.param("tests.csv/new", id="below a file"),
+        pytest.param("tests.csv/new/first", id="two below a file"),
+        pytest.param("x" * 300, id="too long a name"),
+        pytest.param("fresh/" + "x" * 300, id="too long a name in a new folder"),
+    ],
+)
+@pytest.mark.parametrize("command", [train, train_task])
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(refused, command, folder):
+    arguments = command("tests.csv", "--out", folder) if command is train else command("--out", folder)
+    refused(arguments, folder)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param("tests.csv/predicted.csv", id="below a file"),
+        pytest.param("absent/predicted.csv", id="in no folder"),
+        pytest.param("x" * 300 + ".csv", id="too long a name"),
+        pytest.param("", id="no name"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_by_name(refused, output):
+    refused(predict("tests.csv", "--output", output), output)
+    refused(predict("tests.csv", "--output", output, "--overwrite"), output)
+
+
+def test_an_output_that_exists_is_refused_and_kept(place, refused):
+    (place / "predicted.csv").write_text("precious", encoding="utf-8")
+    refused(predict(), "predicted.csv", "exists already", "--overwrite")
+    refused(predict("tests.csv", "--output", "tests.csv"), "tests.csv", "exists already")
+    refused(predict("tests.csv", "--output", "run"), "run", "exists already")
+
+
+def test_a_folder_is_no_output_file_even_to_overwrite(refused):
+    refused(predict("tests.csv", "--output", "run", "--overwrite"), "run")
+
+
+def test_a_refused_prediction_keeps_the_file_that_it_was_to_overwrite(place, refused):
+    (place / "predicted.csv").write_text("precious", encoding="utf-8")
+    (place / "wrong.csv").write_text(TABLE.replace("5e-4", "NaN"), encoding="utf-8")
+    refused(predict("wrong.csv", "--overwrite"), "wrong.csv", "line 5")
+
+
+@pytest.mark.parametrize(
+    ("more", "fragments"),
+    [
+        (("--epochs", "2"), ("epochs=1 instead of epochs=2",)),
+        (("--units", "4", "--seed", "7"), ("units=3, seed=0 instead of units=4, seed=7",)),
+        (("--kind", "slstm"), ("kind='lif' instead of kind='slstm'",)),
+    ],
+)
+def test_the_folder_of_another_run_is_refused_with_the_difference(refused, more, fragments):
+    refused(train_task("--out", "run", *more), "run: holds a run of another configuration", *fragments)
+
+
+def test_a_run_on_data_does_not_enter_the_folder_of_a_task(refused):
+    refused(train("tests.csv", "--out", "run"), "run: holds a run of another configuration", "task='elasticity'")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "metrics.json", "history.csv", "loss.png"])
+def test_a_folder_with_files_of_its_names_but_no_record_is_refused(place, refused, name):
+    (place / "new").mkdir()
+    (place / "new" / name).write_text("precious", encoding="utf-8")
+    refused(train_task(), "new", name)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", "text", '{"task": "elasticity"}'])
+def test_a_damaged_record_of_a_run_is_refused_by_name(place, refused, content):
+    (place / "run" / "configuration.json").write_text(content, encoding="utf-8")
+    refused(train_task("--out", "run"), "run")
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", "[]", "{}"])
+def test_damaged_metrics_of_a_finished_run_are_refused_by_name(place, refused, content):
+    (place / "run" / "metrics.json").write_text(content, encoding="utf-8")
+    refused(train_task("--out", "run"), "metrics.json")
+
+
+@pytest.mark.parametrize("content", ["", "text", "array", "cut"])
+def test_a_damaged_snapshot_of_a_killed_run_is_refused_by_name(place, refused, content):
+    """As a full disk or a foreign hand leaves it; the run itself replaces it whole."""
+    snapshot = place / "run" / "snapshot.npz"
+    (place / "run" / "metrics.json").unlink()
+    if content == "array":
+        with open(snapshot, "wb") as stream:
+            np.save(stream, np.ones(3))
+    elif content == "cut":
+        np.savez(snapshot, epochs_done=1, latest_0=np.ones(100))
+        snapshot.write_bytes(snapshot.read_bytes()[:-50])
+    else:
+        snapshot.write_text(content, encoding="utf-8")
+    refused(train_task("--out", "run"), "snapshot.npz")
+
+
+def test_the_record_of_the_run_is_whole(place):
+    """The guard of the damage above: undamaged, the finished run is reported again and nothing is repeated."""
+    before = tree(place)
+    assert main(train_task("--out", "run")) == 0
+    assert tree(place) == before
+    assert json.loads((place / "run" / "configuration.json").read_text(encoding="utf-8"))["task"] == "elasticity"

@@ -1,0 +1,203 @@
+"""The pictures, read back: every line is one of the numbers given, and every axis says what it shows."""
+
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from kspike_reg.datasets import Paths, elasticity
+from kspike_reg.plotting import loss_curves, path_predictions
+
+HISTORY = {
+    "epoch": [0.0, 1.0, 2.0, 3.0],
+    "loss": [1.0, 0.5, 0.3, 0.2],
+    "val_loss": [1.5, 0.7, 0.4, 0.6],
+    "seconds": [0.1, 0.2, 0.3, 0.4],
+}
+
+
+def curves(axes):
+    """The lines with data that an axes shows, as (style, marker, x, y)."""
+    return [
+        (line.get_linestyle(), line.get_marker(), tuple(line.get_xdata()), tuple(line.get_ydata()))
+        for line in axes.lines
+        if len(line.get_xdata())
+    ]
+
+
+def legend(axes):
+    return [entry.get_text() for entry in axes.get_legend().get_texts()]
+
+
+def rendered(axes):
+    """Draw for real: what is wrong with a figure often shows only then, as a warning or an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.ravel(axes)[0].figure.canvas.draw()
+
+
+# ----------------------------------------------------------------------------------------- loss curves
+
+
+def test_loss_curves_show_both_losses_over_the_epochs_counted_from_one():
+    axes = loss_curves(HISTORY)
+    by_label = {line.get_label(): line for line in axes.lines}
+    assert list(by_label) == ["training", "validation", "best, epoch 3"]
+    for label, losses in (("training", HISTORY["loss"]), ("validation", HISTORY["val_loss"])):
+        assert list(by_label[label].get_xdata()) == [1, 2, 3, 4]
+        assert list(by_label[label].get_ydata()) == losses
+    assert by_label["training"].get_linestyle() != by_label["validation"].get_linestyle()
+    assert axes.get_yscale() == "log"
+    assert legend(axes) == list(by_label)
+    rendered(axes)
+
+
+def test_loss_curves_mark_the_best_epoch_on_the_validation_curve():
+    """The third of four: neither first nor last, and not where the training loss is lowest."""
+    best = next(line for line in loss_curves(HISTORY).lines if line.get_label().startswith("best"))
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([3], [0.4])
+
+
+def test_an_epoch_that_diverged_is_never_the_best():
+    history = HISTORY | {"val_loss": [1.5, 0.7, np.nan, np.inf]}
+    best = next(line for line in loss_curves(history).lines if line.get_label().startswith("best"))
+    assert best.get_label() == "best, epoch 2"
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([2], [0.7])
+
+
+def test_loss_curves_say_what_their_axes_show():
+    axes = loss_curves(HISTORY)
+    assert axes.get_xlabel() == "epoch"
+    assert axes.get_ylabel() == "mean squared error (standardised)"
+    assert axes.get_xlim() == (1, 4)
+
+
+def test_loss_curves_draw_on_given_axes():
+    figure = Figure()
+    first, second = figure.subplots(1, 2)
+    assert loss_curves(HISTORY, axes=second) is second
+    assert not first.lines
+    assert len(second.lines) == 3
+
+
+def test_a_single_epoch_is_drawn():
+    axes = loss_curves({name: values[:1] for name, values in HISTORY.items()})
+    assert axes.get_xlim() == (1, 2)
+    assert legend(axes)[-1] == "best, epoch 1"
+    rendered(axes)
+
+
+# ------------------------------------------------------------------------------------ path predictions
+
+
+def ragged():
+    """Four paths of 2 to 5 steps and two outputs; the first target's largest size grows with the path, signs mixed."""
+    lengths = np.array([3, 5, 2, 4])
+    path, step = np.meshgrid(np.arange(4.0), np.arange(5.0), indexing="ij")
+    targets = np.stack([(-1) ** path * (10 * path + step), 1000 + path * step], axis=-1)
+    inputs = np.stack([0.01 * path + 0.1 * step, -step], axis=-1)
+    for values in (targets, inputs):
+        values[step >= lengths[:, None]] = np.nan
+    return Paths(
+        inputs=inputs,
+        targets=targets,
+        input_names=("strain", "temperature"),
+        target_names=("stress", "energy"),
+        lengths=lengths,
+        steps=10 * step + path,
+        units={"stress": "MPa", "temperature": "K"},
+    )
+
+
+def test_every_path_shows_its_targets_and_its_predictions_over_steps_and_over_strain():
+    """Lines for the reference, dashes with dots for the network, nothing of the padding."""
+    paths = ragged()
+    prediction = paths.targets + 0.5
+    prediction[np.isnan(prediction)] = 1e9
+    axes = path_predictions(paths, prediction, count=4)
+    assert np.shape(axes) == (2, 2)
+    for row in range(2):
+        for column in range(2):
+            expected = set()
+            for path, length in enumerate(paths.lengths):
+                across = (paths.steps[path, :length], paths.inputs[path, :length, 0])[column]
+                for style, marker, values in (("-", "None", paths.targets), ("--", "o", prediction)):
+                    expected.add((style, marker, tuple(across), tuple(values[path, :length, row])))
+            drawn = curves(axes[row, column])
+            assert len(drawn) == len(expected) == 8
+            assert set(drawn) == expected
+    rendered(axes)
+
+
+def test_reference_and_prediction_of_a_path_share_a_colour_and_paths_differ():
+    paths = ragged()
+    lines = [line for line in path_predictions(paths, paths.targets)[1, 1].lines if len(line.get_xdata())]
+    colours = [line.get_color() for line in lines]
+    assert colours[::2] == colours[1::2]
+    assert len(set(colours)) == 4
+
+
+def test_axes_carry_names_with_units_where_there_are_any():
+    axes = path_predictions(ragged(), ragged().targets)
+    assert [panel.get_xlabel() for panel in axes.flat] == ["step", "strain", "step", "strain"]
+    assert [panel.get_ylabel() for panel in axes[:, 0]] == ["stress / MPa", "energy"]
+    assert legend(axes[0, 0]) == ["reference", "network"]
+
+
+def test_an_input_with_a_unit_shows_it():
+    paths = Paths(np.ones((1, 2, 1)), np.ones((1, 2, 1)), ("force",), ("path",), units={"force": "N", "path": "mm"})
+    axes = path_predictions(paths, paths.targets)
+    assert (axes[0, 1].get_xlabel(), axes[0, 0].get_ylabel()) == ("force / N", "path / mm")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 9])
+def test_as_many_paths_are_drawn_as_asked_for(count):
+    paths = elasticity(9, timesteps=4, seed=3)
+    assert len(curves(path_predictions(paths, paths.targets, count=count)[0, 0])) == 2 * count
+
+
+def test_the_paths_drawn_are_spread_evenly_over_the_size_of_the_stress():
+    """Of nine by size, five: the first, third, fifth, seventh and ninth, whatever their order and their sign."""
+    peaks = np.array([5, -1, 8, 3, -7, 2, 9, -4, 6.0])
+    targets = (peaks[:, None] * [0.0, 1.0])[..., None]
+    paths = Paths(targets / 100, targets, ("strain",), ("stress",))
+    drawn = [
+        values[-1] for style, _, _, values in curves(path_predictions(paths, targets, count=5)[0, 0]) if style == "-"
+    ]
+    assert sorted(drawn, key=abs) == [-1, 3, 5, -7, 9]
+
+
+def test_padding_does_not_decide_which_paths_are_drawn():
+    """The smallest and the largest path of three, where the padding of the middle one would be the largest."""
+    targets = np.array([[[1.0], [2.0], [3.0]], [[1.0], [4.0], [1e6]], [[1.0], [2.0], [9.0]]])
+    paths = Paths(targets / 100, targets, ("strain",), ("stress",), lengths=[3, 2, 3])
+    drawn = [values for style, _, _, values in curves(path_predictions(paths, targets, count=2)[0, 0]) if style == "-"]
+    assert drawn == [(1.0, 2.0, 3.0), (1.0, 2.0, 9.0)]
+
+
+def test_a_single_path_is_drawn_once():
+    paths = elasticity(1, timesteps=3, seed=4)
+    axes = path_predictions(paths, 2 * paths.targets)
+    (_, _, steps, reference), (_, _, _, network) = curves(axes[0, 0])
+    assert steps == (0, 1, 2)
+    assert reference == tuple(paths.targets[0, :, 0])
+    assert network == tuple(2 * paths.targets[0, :, 0])
+    rendered(axes)
+
+
+def test_path_predictions_draw_on_given_axes():
+    paths = elasticity(3, timesteps=3, seed=4)
+    figure = Figure()
+    given = figure.subplots(2, 2)
+    result = path_predictions(paths, paths.targets, axes=given[1:])
+    assert result.shape == (1, 2)
+    assert result[0, 0] is given[1, 0]
+    assert [len(curves(panel)) for panel in given.flat] == [0, 0, 6, 6]
+
+
+def test_the_numbers_given_are_left_as_they_were():
+    paths, before = ragged(), ragged()
+    path_predictions(paths, paths.targets)
+    np.testing.assert_array_equal(paths.targets, before.targets)
+    np.testing.assert_array_equal(paths.inputs, before.inputs)
