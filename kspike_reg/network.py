@@ -42,8 +42,9 @@ def build(
 
     The last spiking layer hands its membrane to two layers of leaky integrators, whose mean is the answer. The
     baselines put conventional layers in place of the spiking ones and linear dense layers in place of the
-    integrators. Weights start as in the paper: decays and thresholds at 0.1 (SLSTM: thresholds and the readout's
-    decays uniform in [0, 1)), kernels and biases uniform within 1 / sqrt(fan in).
+    integrators. Decays and thresholds start as in the paper, at 0.1 (SLSTM: thresholds and the readout's decays
+    uniform in [0, 1)), kernels and biases uniform within 1 / sqrt(fan in), as PyTorch starts linear layers, and the
+    biases of forget gates at one, as Keras starts them.
 
     Args:
         kind: "lif", "rlif", "slstm" (spiking), "dense", "rnn", "gru", "lstm" (baselines).
@@ -121,7 +122,7 @@ def _choose(name, value, choices):
 
 
 def _within_fan_in(fan_in, seeds):
-    """Kernel and bias uniform within 1 / sqrt(fan in), as PyTorch starts the paper's networks."""
+    """Kernel and bias uniform within 1 / sqrt(fan in); without a bias the neurons of one input would start in step."""
     limit = 1 / math.sqrt(fan_in)
     return {
         "kernel_initializer": keras.initializers.RandomUniform(-limit, limit, seed=next(seeds)),

@@ -125,11 +125,15 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer=getattr(self, f"{options}_initializer"),
+            initializer=self._start(options),
             regularizer=getattr(self, f"{options}_regularizer"),
             constraint=getattr(self, f"{options}_constraint"),
             trainable=trainable,
         )
+
+    def _start(self, options):
+        """The initializer of a weight by the name of its options."""
+        return getattr(self, f"{options}_initializer")
 
     def _rate(self, name, rate):
         if not 0 <= rate < 1:

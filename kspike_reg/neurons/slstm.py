@@ -69,7 +69,7 @@ class SLSTMCell(SpikingCell):
         units: number of neurons.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint: for V, as for every Keras weight.
         recurrent_dropout: fraction of the fed-back membranes to drop in training, in [0, 1).
-        unit_forget_bias: whether the forget gate's bias starts one higher, as in `keras.layers.LSTM`.
+        unit_forget_bias: whether the forget gate's bias starts at one, as in `keras.layers.LSTM`.
         threshold_initializer: as in `SpikingCell`; None draws from U(0, 1), the paper's choice for SLSTM.
         **options: those of `SpikingCell` and `NeuronCell`.
 
@@ -103,9 +103,18 @@ class SLSTMCell(SpikingCell):
     def build(self, input_shape):
         super().build(input_shape)
         self.recurrent_kernel = self._add_weight("recurrent_kernel", (self.units, 4 * self.units), options="recurrent")
-        if self.use_bias and self.unit_forget_bias:
-            forget = ops.repeat(ops.convert_to_tensor([0.0, 1.0, 0.0, 0.0]), self.units)
-            self.bias.assign_add(ops.cast(forget, self.bias.dtype))
+
+    def _start(self, options):
+        start = super()._start(options)
+        if options != "bias" or not self.unit_forget_bias:
+            return start
+
+        def open_forget_gate(shape, dtype=None):
+            forget = ops.ones((self.units,), dtype=dtype)
+            bias = start(shape, dtype)
+            return ops.concatenate([bias[: self.units], forget, bias[2 * self.units :]])
+
+        return open_forget_gate
 
     def advance(self, currents, states, training=False):
         *pair, carry = states
