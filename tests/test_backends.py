@@ -1,0 +1,96 @@
+"""The neurons on Keras's other backends: the same tests, and the same numbers."""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parent
+BACKENDS = ("tensorflow", "jax", "torch")
+OTHERS = [backend for backend in BACKENDS if backend != keras.backend.backend()]
+
+
+def run(backend, *commands):
+    """Run Python on another backend from the root of the repository, all commands at once; fail where one fails.
+
+    Args:
+        backend: its name; the test is skipped where it is not installed.
+        commands: for each the arguments of the interpreter.
+
+    Returns:
+        What each command said.
+    """
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"the backend {backend} is not installed")
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(TESTS), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, *command], cwd=TESTS.parent, env=environment, **options)
+            )
+            for command in commands
+        ]
+        said = [process.communicate()[0] for process in processes]
+    for process, output in zip(processes, said, strict=True):
+        if process.returncode:
+            pytest.fail(f"on {backend}, exit status {process.returncode}:\n{output[-10000:]}")
+    return said
+
+
+def test_a_failure_on_another_backend_is_seen():
+    """The runner fails with the output of whichever command fails; tried on the backend that is there in any case."""
+    fine, bad = ("-c", "print('fine')"), ("-c", "import sys; print('said before'); sys.exit(3)")
+    assert run(keras.backend.backend(), fine, fine) == ["fine\n", "fine\n"]
+    with pytest.raises(pytest.fail.Exception, match="exit status 3") as failure:
+        run(keras.backend.backend(), fine, bad)
+    assert "said before" in str(failure.value)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_the_neurons_pass_their_tests_on(backend):
+    """The folders side by side, for compiling takes JAX its time."""
+    if backend == "tensorflow":
+        pytest.skip("the default backend, whose tests run by themselves")
+    options = ("-q", "-p", "no:nengo", "-p", "no:cacheprovider", "--tb=short")
+    suites = [("-m", "pytest", f"tests/{folder}", *options) for folder in ("neurons", "conformance")]
+    *said, named = run(backend, *suites, ("-c", "import keras; print(keras.backend.backend())"))
+    assert all(" passed" in output for output in said)
+    assert named.split()[-1] == backend
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The numbers on the backend of this test run."""
+    return outputs_on(keras.backend.backend(), tmp_path_factory.mktemp("here"))
+
+
+def outputs_on(backend, folder):
+    file = folder / f"{backend}.npz"
+    run(backend, (str(TESTS / "conformance" / "write_outputs.py"), str(file)))
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_the_numbers_are_the_same_on(backend, here, tmp_path):
+    """Spikes identical, membranes and gradients up to float32 rounding over a few steps."""
+    there = outputs_on(backend, tmp_path)
+    assert there.keys() == here.keys()
+    spiking = 0
+    for name, expected in here.items():
+        if name.startswith("outputs/") and set(np.unique(expected)) == {0.0, 1.0}:
+            spiking += expected.ndim == 3  # (batch, time, units), not a state
+            np.testing.assert_array_equal(there[name], expected, err_msg=name)
+        else:
+            # Gradients are sums over some dozens of terms of order one.
+            tolerance = 1e-5 if name.startswith("outputs/") else 1e-4
+            np.testing.assert_allclose(there[name], expected, atol=tolerance, rtol=tolerance, err_msg=name)
+    assert spiking >= 10
+    assert sum(name.startswith("gradients/") for name in here) >= 60
