@@ -1,6 +1,8 @@
 """The one error that means "the caller can mend this": the command line turns it into one line and exit status 2."""
 
-__all__ = ["InputError"]
+import numbers
+
+__all__ = ["InputError", "require_whole"]
 
 
 class InputError(ValueError):
@@ -8,3 +10,19 @@ class InputError(ValueError):
 
     The message says who complains, what came, what was expected and how to mend it.
     """
+
+
+def require_whole(owner, least=1, **counts):
+    """Raise InputError unless every one of the named counts is a whole number, `least` or more.
+
+    Args:
+        owner: who asks, for the message.
+        least: the smallest count allowed.
+        **counts: the counts by their names; True and False are none.
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < least:
+            kind = {0: "a whole number, zero or more", 1: "a positive integer"}.get(
+                least, f"an integer, at least {least}"
+            )
+            raise InputError(f"{owner}: expected {name} to be {kind}, received {name}={count!r}")

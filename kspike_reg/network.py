@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean, surrogates
 from kspike_reg.neurons.cell import OUTPUTS, RESETS, SpikingCell
 from kspike_reg.neurons.layer import NeuronLayer
@@ -71,12 +71,9 @@ def build(
     sizes = {"features": features, "outputs": outputs, "units": units, "population": population, "depth": depth}
     if timesteps is not None:
         sizes["timesteps"] = timesteps
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size <= 0:
-            raise InputError(f"build: expected {name} to be a positive integer, received {name}={size!r}")
+    require_whole("build", **sizes)
+    require_whole("build", least=0, seed=seed)
     sizes = {name: int(size) for name, size in sizes.items()}
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"build: expected a seed of zero or more, received seed={seed!r}")
     if population % outputs:
         raise InputError(
             f"build: a population of {population} neurons cannot vote on {outputs} outputs in equal groups; "

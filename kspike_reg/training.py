@@ -60,8 +60,7 @@ def fit(
     history = folder / "history.csv"
     seconds = _cut_history(history, done)
     if tensorboard:
-        if importlib.util.find_spec("tensorboard") is None:
-            raise InputError("TensorBoard is not installed: pip install 'kspike_reg[tensorboard]'")
+        require_tensorboard()
         callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
     if done < epochs and not snapshot.out_of_patience(done):
         model.fit(
@@ -83,6 +82,12 @@ def fit(
         )
     snapshot.restore_best(model)
     return read_history(history)
+
+
+def require_tensorboard():
+    """Raise InputError where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError("TensorBoard is not installed: pip install 'kspike_reg[tensorboard]'")
 
 
 def forget(folder):
@@ -209,6 +214,8 @@ def _cut_history(file, done):
     if done == 0:
         file.unlink(missing_ok=True)
         return 0.0
+    if not file.exists():
+        raise InputError(f"{file}: missing, though {done} epochs are done; remove snapshot.npz beside it to start anew")
     lines = file.read_bytes().splitlines(keepends=True)[: done + 1]
     with replacing(file) as partial:
         partial.write_bytes(b"".join(lines))

@@ -135,7 +135,7 @@ def test_the_summary_reads_well():
         ({"depth": 1.5}, "depth=1.5"),
         ({"features": True}, "features=True"),
         ({"timesteps": -2}, "timesteps=-2"),
-        ({"seed": -1}, "expected a seed of zero or more, received seed=-1"),
+        ({"seed": -1}, "expected seed to be a whole number, zero or more, received seed=-1"),
         ({"surrogate": "step"}, "unknown surrogate 'step'"),
         ({"reset": "hard"}, "unknown reset 'hard'; choose one of subtract, zero, none"),
         ({"readout": "voltage"}, "unknown readout 'voltage'; choose one of spikes, membrane"),

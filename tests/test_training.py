@@ -133,3 +133,10 @@ def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'kspike_reg\[tensorboard\]'"):
         fit(small_network(), tmp_path, tensorboard=True)
+
+
+def test_a_snapshot_without_its_history_is_told(tmp_path):
+    fit(small_network(), tmp_path)
+    (tmp_path / "history.csv").unlink()
+    with pytest.raises(InputError, match=r"history\.csv: missing, though 4 epochs are done"):
+        fit(small_network(), tmp_path, epochs=9)

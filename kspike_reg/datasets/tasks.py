@@ -3,7 +3,7 @@
 import numpy as np
 
 from kspike_reg.datasets.paths import SHORTEST, Paths
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 from kspike_reg.mechanics import linear_elasticity
 
 __all__ = ["TASKS", "elasticity", "generate"]
@@ -27,14 +27,12 @@ def elasticity(paths, *, timesteps=5, seed=0, maximum_strain=1e-3, youngs_modulu
     Raises:
         InputError: a number out of its range.
     """
-    if not isinstance(paths, int | np.integer) or paths < 1:
-        raise InputError(f"elasticity: expected at least one path, received paths={paths!r}")
-    if not isinstance(timesteps, int | np.integer) or timesteps < SHORTEST:
-        raise InputError(f"elasticity: expected at least {SHORTEST} steps, received timesteps={timesteps!r}")
+    require_whole("elasticity", paths=paths)
+    require_whole("elasticity", least=SHORTEST, timesteps=timesteps)
+    if not isinstance(seed, np.random.SeedSequence):
+        require_whole("elasticity", least=0, seed=seed)
     if not 0 < maximum_strain < np.inf:
         raise InputError(f"elasticity: expected a maximum strain > 0, received {maximum_strain!r}")
-    if not isinstance(seed, np.random.SeedSequence) and not (isinstance(seed, int | np.integer) and seed >= 0):
-        raise InputError(f"elasticity: expected a seed of zero or more, received seed={seed!r}")
     ends = np.random.default_rng(seed).uniform(0.0, maximum_strain, size=(paths, 1))
     strain = ends * np.linspace(0.0, 1.0, timesteps)
     return Paths(

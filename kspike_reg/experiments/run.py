@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kspike_reg import datasets, plotting, training
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 from kspike_reg.evaluation import evaluate, predict
 from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.network import build
@@ -70,14 +70,10 @@ class Configuration:
             if getattr(self, name) != getattr(Configuration, name):
                 source = "the task, which has quantities and sets of its own" if self.data is None else "a data file"
                 raise InputError(f"{name} means nothing for {source}; leave it out")
-        counts = {"epochs": self.epochs, "batch_size": self.batch_size}
+        require_whole("training", epochs=self.epochs, batch_size=self.batch_size)
         if self.early_stopping is not None:
-            counts["early_stopping"] = self.early_stopping
-        for name, count in counts.items():
-            if isinstance(count, bool) or not isinstance(count, int) or count <= 0:
-                raise InputError(f"expected {name} to be a positive integer, received {count!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"expected a seed of zero or more, received {self.seed!r}")
+            require_whole("training", early_stopping=self.early_stopping)
+        require_whole("training", least=0, seed=self.seed)
         if not 0 < self.learning_rate < np.inf:
             raise InputError(f"expected a learning rate > 0, received {self.learning_rate!r}")
 
@@ -128,6 +124,8 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         datasets.Standardiser.fit(first.targets, first.target_names, first.mask),
     )
     model = configuration.build()
+    if tensorboard:
+        training.require_tensorboard()
     if not str(folder):
         raise InputError("expected a folder for the run's files, received an empty name")
     identity = json.loads(json.dumps(asdict(configuration) | _fingerprint(configuration)))

@@ -15,7 +15,7 @@ from keras import ops
 # name.
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.constraints import Interval
 from kspike_reg.neurons.options import constructor_options, show_full_signature
@@ -63,17 +63,16 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise InputError(f"{type(self).__name__}: expected units to be a positive integer, received {units!r}")
+        require_whole(type(self).__name__, units=units)
         super().__init__(**kwargs)
-        self.units = units
+        self.units = int(units)
         self.use_bias = use_bias
         self._keep_weight_options("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self._keep_weight_options("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.dropout = self._rate("dropout", dropout)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.output_size = units
+        self.output_size = self.units
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -232,7 +231,7 @@ class SpikingCell(NeuronCell):
             raise InputError(f"{type(self).__name__}: expected a threshold > 0, received {threshold_initializer!r}")
         self._keep_weight_options("threshold", threshold_initializer, threshold_regularizer, threshold_constraint)
         self.learn_threshold = learn_threshold
-        self.state_size = [units, units]
+        self.state_size = [self.units] * 2
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -40,7 +40,7 @@ class LeakyIntegratorCell(LeakyCell):
 
     def __init__(self, units, **options):
         super().__init__(units, **options)
-        self.state_size = [units]
+        self.state_size = [self.units]
 
     def advance(self, current, states, training=False):
         membrane = leaky_integrator_step(current, states[0], decay=self.decay)

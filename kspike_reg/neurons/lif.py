@@ -70,9 +70,12 @@ class LIFCell(SpikingCell, LeakyCell):
 
     def advance(self, current, states, training=False):
         spikes, membrane = self.output_first(*states)
-        spikes, membrane = lif_step(current, membrane, spikes, decay=self.decay, **self.firing)
-        states = list(self.output_first(spikes, membrane))
+        states = list(self.output_first(*self.step(current, membrane, spikes, training)))
         return states[0], states
+
+    def step(self, current, membrane, spikes, training):
+        """(S[t], U[t]) by the pure step, with this cell's weights."""
+        return lif_step(current, membrane, spikes, decay=self.decay, **self.firing)
 
 
 @keras.saving.register_keras_serializable("kspike_reg")

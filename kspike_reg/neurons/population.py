@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 
 __all__ = ["PopulationMean"]
 
@@ -22,10 +22,9 @@ class PopulationMean(keras.layers.Layer):
     """
 
     def __init__(self, outputs=1, **kwargs):
-        if isinstance(outputs, bool) or not isinstance(outputs, int) or outputs <= 0:
-            raise InputError(f"PopulationMean: expected outputs to be a positive integer, received {outputs!r}")
+        require_whole("PopulationMean", outputs=outputs)
         super().__init__(**kwargs)
-        self.outputs = outputs
+        self.outputs = int(outputs)
         self.supports_masking = True
 
     def build(self, input_shape):

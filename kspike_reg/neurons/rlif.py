@@ -76,9 +76,8 @@ class RLIFCell(LIFCell):
         shape = (self.units, self.units) if self.recurrence == "dense" else (self.units,)
         self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, options="recurrent")
 
-    def advance(self, current, states, training=False):
-        spikes, membrane = self.output_first(*states)
-        spikes, membrane = rlif_step(
+    def step(self, current, membrane, spikes, training):
+        return rlif_step(
             current,
             membrane,
             spikes,
@@ -88,8 +87,6 @@ class RLIFCell(LIFCell):
             decay=self.decay,
             **self.firing,
         )
-        states = list(self.output_first(spikes, membrane))
-        return states[0], states
 
 
 @keras.saving.register_keras_serializable("kspike_reg")

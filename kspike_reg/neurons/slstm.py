@@ -98,7 +98,7 @@ class SLSTMCell(SpikingCell):
         self._keep_weight_options("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
         self.recurrent_dropout = self._rate("recurrent_dropout", recurrent_dropout)
         self.unit_forget_bias = unit_forget_bias
-        self.state_size = [units, units, units]
+        self.state_size = [self.units] * 3
 
     def build(self, input_shape):
         super().build(input_shape)

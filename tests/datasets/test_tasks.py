@@ -67,9 +67,9 @@ def test_the_same_seed_gives_the_same_paths_and_another_gives_others():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"paths": 0}, "at least one path, received paths=0"),
+        ({"paths": 0}, "expected paths to be a positive integer, received paths=0"),
         ({"paths": -2}, "received paths=-2"),
-        ({"timesteps": 1}, "at least 2 steps, received timesteps=1"),
+        ({"timesteps": 1}, "expected timesteps to be an integer, at least 2, received timesteps=1"),
         ({"timesteps": -5}, "received timesteps=-5"),
         ({"maximum_strain": 0.0}, "maximum strain > 0, received 0.0"),
         ({"maximum_strain": -1e-3}, "maximum strain > 0, received -0.001"),

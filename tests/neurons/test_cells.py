@@ -207,3 +207,32 @@ def test_the_membrane_tells_the_spikes(layer):
     assert_fires_now_and_then(expected)
     np.testing.assert_array_equal(numpy_of(membrane.cell.spikes_of(membrane(inputs))), expected)
     np.testing.assert_array_equal(numpy_of(spikes.cell.spikes_of(spikes(inputs))), expected)
+
+
+@pytest.mark.parametrize(("cell", "states"), [(LIFCell, 2), (RLIFCell, 2), (SLSTMCell, 3), (LeakyIntegratorCell, 1)])
+def test_a_cell_starts_from_zeros_in_its_precision(cell, states):
+    initial = cell(5, dtype="mixed_float16").get_initial_state(batch_size=3)
+    assert len(initial) == states
+    for state in initial:
+        assert keras.backend.standardize_dtype(state.dtype) == "float16"
+        np.testing.assert_array_equal(numpy_of(state), np.zeros((3, 5)))
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="on PyTorch every loop runs step by step")
+@pytest.mark.parametrize(
+    ("time", "options", "laid_out"),
+    [(32, {}, True), (33, {}, False), (33, {"unroll": True}, True), (32, {"unroll": False}, False)],
+)
+def test_loops_of_up_to_32_steps_are_laid_out(monkeypatch, time, options, laid_out):
+    """A laid-out loop traces the recurrence once for each step, a symbolic one only a few times,
+    once for each graph that Keras makes of the model and once more for each loop."""
+    traced = []
+    advance = LIFCell.advance
+    monkeypatch.setattr(LIFCell, "advance", lambda *arguments: traced.append(1) or advance(*arguments))
+    start = keras.Input((time, 2))
+    model = keras.Model(start, LIF(3, **options)(start))
+    model.predict(np.zeros((1, time, 2), "float32"), verbose=0)
+    if laid_out:
+        assert len(traced) >= time
+    else:
+        assert 1 <= len(traced) < time

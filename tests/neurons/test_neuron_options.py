@@ -365,7 +365,7 @@ def test_units_must_be_a_positive_integer(neuron, units):
     cell = neuron.__name__ if neuron in CELLS else neuron.cell_class.__name__
     with pytest.raises(InputError) as error:
         neuron(units)
-    assert str(error.value) == f"{cell}: expected units to be a positive integer, received {units!r}"
+    assert str(error.value) == f"{cell}: expected units to be a positive integer, received units={units!r}"
 
 
 REFUSED = [
