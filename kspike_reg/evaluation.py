@@ -119,4 +119,4 @@ def _run(model, paths, batch_size):
             f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
             "trained in?"
         )
-    return prediction, {layer.name: counts[layer.name] / (steps * layer.units) for layer in layers}
+    return prediction, {layer.name: float(counts[layer.name] / (steps * layer.units)) for layer in layers}

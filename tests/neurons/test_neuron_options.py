@@ -368,6 +368,13 @@ def test_units_must_be_a_positive_integer(neuron, units):
     assert str(error.value) == f"{cell}: expected units to be a positive integer, received units={units!r}"
 
 
+@pytest.mark.parametrize("neuron", [*LAYERS, *CELLS, PopulationMean])
+def test_a_count_may_come_from_numpy(neuron):
+    """It is stored as Python's integer, which a file can hold."""
+    counts = [value for value in neuron(np.int64(4)).get_config().values() if type(value) is int]
+    assert counts == [4]
+
+
 REFUSED = [
     ("reset", "substract", "unknown reset 'substract'; choose one of 'subtract', 'zero', 'none'", (LIF, RLIF, SLSTM)),
     ("output", "spike", "unknown output 'spike'; choose one of 'spikes', 'membrane'", (LIF, RLIF, SLSTM)),
