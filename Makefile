@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --batch-size 128 --epochs $(EPOCHS) --out $(RUN)
 
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

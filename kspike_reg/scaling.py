@@ -1,5 +1,7 @@
 """The way from physical units to standardised ones and back, as a layer, so that it travels inside the model file."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -33,8 +35,8 @@ class Standardise(keras.layers.Layer):
                 f"Standardise: expected a mean and a deviation for each of the names {names!r}, "
                 f"received mean={mean!r}, deviation={deviation!r}"
             )
-        if not all(spread > 0 for spread in deviation):
-            raise InputError(f"Standardise: expected deviations > 0, received deviation={deviation!r}")
+        if not all(0 < spread < math.inf for spread in deviation):
+            raise InputError(f"Standardise: expected finite deviations > 0, received deviation={deviation!r}")
         super().__init__(**kwargs)
         self.dtype_policy = keras.DTypePolicy(self.variable_dtype)
         self.mean = list(mean)

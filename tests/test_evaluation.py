@@ -143,8 +143,9 @@ def test_an_input_beyond_single_precision_is_refused(core):
 
 
 def test_standardise_refuses_numbers_that_do_not_fit():
-    with pytest.raises(InputError, match="deviations > 0"):
-        Standardise([1.0], [0.0], ["strain"])
+    for deviation in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(InputError, match="finite deviations > 0"):
+            Standardise([1.0], [deviation], ["strain"])
     with pytest.raises(InputError, match="a mean and a deviation for each of the names"):
         Standardise([1.0, 2.0], [1.0], ["strain"])
     with pytest.raises(InputError, match=r"expected 2 quantities on the last axis \(strain, temperature\)"):

@@ -196,7 +196,8 @@ class SpikingCell(NeuronCell):
         detach_reset: whether gradients stop at the spike that resets.
         surrogate, surrogate_scale: derivative of the spike in the backward pass, see `neurons.surrogates`; a scale
             of None takes the surrogate's default.
-        threshold_initializer: firing level that training starts from: a number > 0 or a Keras initializer.
+        threshold_initializer: firing level that training starts from: a number of 1e-4 or more, or a Keras
+            initializer.
         threshold_regularizer, threshold_constraint: as for every Keras weight.
         learn_threshold: whether the threshold is trained.
     """
@@ -227,8 +228,12 @@ class SpikingCell(NeuronCell):
         surrogates.check(surrogate, surrogate_scale)
         self.surrogate = surrogate
         self.surrogate_scale = surrogate_scale
-        if isinstance(threshold_initializer, (int, float)) and not 0 < threshold_initializer < math.inf:
-            raise InputError(f"{type(self).__name__}: expected a threshold > 0, received {threshold_initializer!r}")
+        number = isinstance(threshold_initializer, (int, float))
+        if number and not SMALLEST_THRESHOLD <= threshold_initializer < math.inf:
+            raise InputError(
+                f"{type(self).__name__}: expected a threshold > 0, received {threshold_initializer!r}; "
+                f"the smallest is {SMALLEST_THRESHOLD}"
+            )
         self._keep_weight_options("threshold", threshold_initializer, threshold_regularizer, threshold_constraint)
         self.learn_threshold = learn_threshold
         self.state_size = [self.units] * 2

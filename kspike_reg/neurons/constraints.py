@@ -15,14 +15,14 @@ class Interval(keras.constraints.Constraint):
     """Clip every element of a weight to [lower, upper] after each optimizer step.
 
     Args:
-        lower, upper: bounds in the weight's own units; infinite ones are open.
+        lower, upper: bounds in the weight's own units; None leaves an end open.
 
     Raises:
         InputError: the interval is empty.
     """
 
-    def __init__(self, lower=-math.inf, upper=math.inf):
-        if not lower <= upper:
+    def __init__(self, lower=None, upper=None):
+        if not (-math.inf if lower is None else lower) <= (math.inf if upper is None else upper):
             raise InputError(f"Interval: expected lower <= upper, received lower={lower!r}, upper={upper!r}")
         self.lower, self.upper = lower, upper
 
@@ -30,7 +30,9 @@ class Interval(keras.constraints.Constraint):
         return f"Interval({self.lower}, {self.upper})"
 
     def __call__(self, value):
-        return ops.clip(value, self.lower, self.upper)
+        if self.lower is not None:
+            value = ops.maximum(value, self.lower)
+        return value if self.upper is None else ops.minimum(value, self.upper)
 
     def get_config(self):
         return {"lower": self.lower, "upper": self.upper}

@@ -2,6 +2,7 @@
 
 import keras
 
+from kspike_reg.errors import InputError
 from kspike_reg.neurons.options import constructor_options, show_full_signature
 
 __all__ = ["NeuronLayer"]
@@ -52,6 +53,7 @@ class NeuronLayer(keras.layers.RNN):
         known = constructor_options(self.cell_class)
         cell = self.cell_class(
             units,
+            name="cell",
             dtype=options.get("dtype"),
             trainable=options.get("trainable", True),
             **{name: options.pop(name) for name in list(options) if name in known},
@@ -70,6 +72,14 @@ class NeuronLayer(keras.layers.RNN):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         show_full_signature(cls, extra=constructor_options(cls.cell_class).values())
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        if len(sequences_shape) != 3:
+            raise InputError(
+                f"{type(self).__name__}: expected paths of shape (batch, time, features), "
+                f"received shape {tuple(sequences_shape)}"
+            )
+        super().build(sequences_shape, initial_state_shape)
 
     @property
     def units(self):

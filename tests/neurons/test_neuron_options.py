@@ -389,9 +389,17 @@ REFUSED = [
     ("decay_initializer", -0.1, "expected a decay in [0, 1], received -0.1", (LIF, RLIF, LeakyIntegrator)),
     ("decay_initializer", math.nan, "expected a decay in [0, 1], received nan", (LIF, RLIF, LeakyIntegrator)),
     ("threshold_initializer", 0, "expected a threshold > 0, received 0", (LIF, RLIF, SLSTM)),
+    ("threshold_initializer", 5e-5, "received 5e-05; the smallest is 0.0001", (LIF, RLIF, SLSTM)),
     ("threshold_initializer", -0.5, "expected a threshold > 0, received -0.5", (LIF, RLIF, SLSTM)),
     ("threshold_initializer", math.inf, "expected a threshold > 0, received inf", (LIF, RLIF, SLSTM)),
 ]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2, 2)])
+def test_paths_of_another_rank_are_refused(layer, shape):
+    with pytest.raises(InputError, match=rf"{layer.__name__}: expected paths of shape \(batch, time, features\)"):
+        layer(5)(np.ones(shape, "float32"))
 
 
 @pytest.mark.parametrize(("option", "value", "message", "layers"), REFUSED)
