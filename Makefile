@@ -28,11 +28,11 @@ $(VENV)/bin/python:
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.demo: $(VENV)/bin/python setup.cfg
-	$(VENV)/bin/python -m pip install --quiet --editable .
+	$(VENV)/bin/python -m pip install -qq --editable .
 	touch $@
 
 $(VENV)/.test: $(VENV)/bin/python setup.cfg
-	$(VENV)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	$(VENV)/bin/python -m pip install -qq --editable '.[$(EXTRAS)]'
 	touch $@
 
 # The copies in docs/ that the README shows; the second run takes some minutes.
