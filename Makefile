@@ -25,7 +25,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install -qq --upgrade pip
 
 $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
