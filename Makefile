@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # The tests run on every backend that is there; PyTorch is large and stays the user's choice.
 EXTRAS ?= test,jax
+# Other extras are another set-up.
+TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
@@ -13,10 +15,10 @@ RUN ?= runs/elasticity
 demo: $(VENV)/.demo
 	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --batch-size 128 --epochs $(EPOCHS) --out $(RUN)
 
-test: $(VENV)/.test
+test: $(TESTABLE)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.test
+lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
@@ -31,7 +33,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
 	touch $@
 
-$(VENV)/.test: $(VENV)/bin/python setup.cfg
+$(TESTABLE): $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable '.[$(EXTRAS)]'
 	touch $@
 

@@ -45,12 +45,12 @@ def train(options):
     """`kspike-reg train`."""
     from dataclasses import fields
 
-    from kspike_reg.experiments import Configuration, run
+    from kspike_reg.experiments import Configuration, is_complete, run
 
     names = {field.name for field in fields(Configuration)}
     given = {name: value for name, value in vars(options).items() if name in names}
     configuration = Configuration(**given)
-    recorded = os.path.exists(os.path.join(options.out, "metrics.json"))
+    recorded = is_complete(options.out)
     with _progress(configuration.epochs) as progress:
         report = run(configuration, options.out, tensorboard=options.tensorboard, callbacks=[progress])
     print_report(report["test"], report["data"]["units"], untrained=report["untrained"])

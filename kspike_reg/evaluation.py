@@ -110,7 +110,6 @@ def _run(model, paths, batch_size):
         for layer in layers:
             spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record[layer.name]))
             counts[layer.name] += np.sum(spikes[paths.mask[part]], dtype=np.float64)
-    steps = int(paths.lengths.sum())
     prediction = np.concatenate(predictions)
     wrong = ~np.isfinite(prediction) & paths.mask[..., None]
     if wrong.any():
@@ -119,4 +118,5 @@ def _run(model, paths, batch_size):
             f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
             "trained in?"
         )
-    return prediction, {layer.name: float(counts[layer.name] / (steps * layer.units)) for layer in layers}
+    steps_taken = int(paths.lengths.sum())
+    return prediction, {layer.name: float(counts[layer.name] / (steps_taken * layer.units)) for layer in layers}

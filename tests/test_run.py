@@ -65,6 +65,8 @@ def test_the_untrained_network_stands_beside(finished):
 
 def test_a_finished_run_is_not_repeated(finished):
     configuration, folder, report = finished
+    assert experiments.is_complete(folder)
+    assert not experiments.is_complete(folder.parent)
     before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert experiments.run(configuration, folder) == report
     assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before

@@ -149,7 +149,8 @@ def _table(file, wanted):
         row.extend([""] * (len(header) - len(row)))
     if len(rows) == 1:
         raise InputError(f"{file}: there are column names but no lines of data below them")
-    return pd.DataFrame({name: [row[header.index(name)] for row in rows[1:]] for name in wanted}, index=line[1:])
+    places = {name: header.index(name) for name in wanted}
+    return pd.DataFrame({name: [row[place] for row in rows[1:]] for name, place in places.items()}, index=line[1:])
 
 
 def _read_npz(file, inputs, targets, _path_column, _step_column):

@@ -19,7 +19,7 @@ from kspike_reg.network import build
 from kspike_reg.saving import load, save
 from kspike_reg.scaling import in_physical_units
 
-__all__ = ["Configuration", "run"]
+__all__ = ["Configuration", "is_complete", "run"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
     folder = _claim(Path(folder), identity)
 
     finished = folder / "metrics.json"
-    if finished.exists() and (folder / "model.keras").exists():
+    if is_complete(folder):
         return _read_metrics(finished)
     test = sets[2]
     untrained = evaluate(in_physical_units(model, *scaling), test)
@@ -170,6 +170,11 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
     write_json(finished, metrics)
     training.forget(folder)
     return metrics
+
+
+def is_complete(folder):
+    """Whether `folder` holds a run that came to its end, which `run` would show and not repeat."""
+    return all(os.path.exists(Path(folder) / name) for name in ("metrics.json", "model.keras"))
 
 
 def _read_metrics(file):
