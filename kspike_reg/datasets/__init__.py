@@ -1,8 +1,22 @@
 """Data: the paper's tasks, a user's own files, and the standardising of both."""
 
+from kspike_reg.datasets.families import FAMILIES, strain_paths
 from kspike_reg.datasets.paths import Paths
 from kspike_reg.datasets.readers import read, write_csv
 from kspike_reg.datasets.standardiser import Standardiser
-from kspike_reg.datasets.tasks import TASKS, elasticity, generate
+from kspike_reg.datasets.tasks import TASKS, Task, elasticity, generate, hardening, ramberg_osgood
 
-__all__ = ["TASKS", "Paths", "Standardiser", "elasticity", "generate", "read", "write_csv"]
+__all__ = [
+    "FAMILIES",
+    "TASKS",
+    "Paths",
+    "Standardiser",
+    "Task",
+    "elasticity",
+    "generate",
+    "hardening",
+    "ramberg_osgood",
+    "read",
+    "strain_paths",
+    "write_csv",
+]

@@ -1,61 +1,169 @@
-"""The paper's tasks as data sets: strain paths drawn from a seed, and the stress that the law gives for them."""
+"""The paper's tasks as data sets: paths drawn from a seed, and the stress that the law gives for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from kspike_reg.datasets.paths import SHORTEST, Paths
-from kspike_reg.errors import InputError, require_whole
-from kspike_reg.mechanics import linear_elasticity
+from kspike_reg import mechanics
+from kspike_reg.datasets.families import require_sizes, strain_paths
+from kspike_reg.datasets.paths import Paths
+from kspike_reg.errors import InputError
 
-__all__ = ["TASKS", "elasticity", "generate"]
+__all__ = ["TASKS", "Task", "elasticity", "generate", "hardening", "ramberg_osgood"]
 
 
-def elasticity(paths, *, timesteps=5, seed=0, maximum_strain=1e-3, youngs_modulus=2.1e5):
-    """Ramps of a linear elastic bar (paper, section II-B).
-
-    Each path strains evenly from 0 to its own end, drawn from U(0, maximum_strain), in `timesteps` steps.
+def elasticity(paths, *, timesteps=5, seed=0, family="ramp", maximum_strain=1e-3, youngs_modulus=2.1e5):
+    """Strain paths of a linear elastic bar (paper, section II-B).
 
     Args:
-        paths: number of paths.
-        timesteps: steps of each path, the unstrained first one included; at least two.
-        seed: an integer or a `numpy.random.SeedSequence`.
-        maximum_strain: upper end of the draw, > 0, dimensionless.
+        paths, timesteps, seed, family, maximum_strain: see `strain_paths`; the paper's family is the ramp.
         youngs_modulus: MPa, > 0.
 
     Returns:
         `Paths` with inputs, the strain, and targets, the stress in MPa, each (paths, timesteps, 1).
 
     Raises:
+        InputError: a number out of its range or an unknown family.
+    """
+    strain = strain_paths("elasticity", family, paths, timesteps, seed, maximum_strain)
+    source = {"task": "elasticity", "family": family, "maximum_strain": maximum_strain}
+    stress = mechanics.linear_elasticity(strain, youngs_modulus)
+    return _stress_of("strain", strain, stress, {}, source | {"youngs_modulus": youngs_modulus})
+
+
+def ramberg_osgood(
+    paths,
+    *,
+    timesteps=20,
+    seed=0,
+    least_yield_stress=100.0,
+    greatest_yield_stress=500.0,
+    maximum_strain=1e-2,
+    youngs_modulus=2.1e5,
+    exponent=10.0,
+):
+    """Stress-strain curves of the Ramberg-Osgood law, told apart by the yield stress (paper, section III-B).
+
+    The strain is the same for all: evenly from 0 to `maximum_strain`. The network sees the yield stress alone, the
+    same at every step, drawn from U(least_yield_stress, greatest_yield_stress).
+
+    Args:
+        paths, timesteps, seed: see `strain_paths`.
+        least_yield_stress, greatest_yield_stress: MPa, > 0, the least below the greatest.
+        maximum_strain: of all curves, > 0.
+        youngs_modulus: MPa, > 0.
+        exponent: of the law, >= 1.
+
+    Returns:
+        `Paths` with inputs, the yield stress in MPa, and targets, the stress in MPa, each (paths, timesteps, 1).
+
+    Raises:
         InputError: a number out of its range.
     """
-    require_whole("elasticity", paths=paths)
-    require_whole("elasticity", least=SHORTEST, timesteps=timesteps)
-    if not isinstance(seed, np.random.SeedSequence):
-        require_whole("elasticity", least=0, seed=seed)
+    owner = "ramberg_osgood"
+    require_sizes(owner, paths, timesteps, seed)
+    if not 0 < least_yield_stress < greatest_yield_stress < np.inf:
+        raise InputError(
+            f"{owner}: expected yield stresses > 0 MPa, the least below the greatest, "
+            f"received {least_yield_stress!r} and {greatest_yield_stress!r}"
+        )
     if not 0 < maximum_strain < np.inf:
-        raise InputError(f"elasticity: expected a maximum strain > 0, received {maximum_strain!r}")
-    ends = np.random.default_rng(seed).uniform(0.0, maximum_strain, size=(paths, 1))
-    strain = ends * np.linspace(0.0, 1.0, timesteps)
+        raise InputError(f"{owner}: expected a maximum strain > 0, received {maximum_strain!r}")
+    generator = np.random.default_rng(seed)
+    yield_stress = generator.uniform(least_yield_stress, greatest_yield_stress, size=(paths, 1))
+    strain = np.linspace(0.0, maximum_strain, timesteps)
+    source = {
+        "task": "ramberg-osgood",
+        "least_yield_stress": least_yield_stress,
+        "greatest_yield_stress": greatest_yield_stress,
+        "maximum_strain": maximum_strain,
+        "youngs_modulus": youngs_modulus,
+        "exponent": exponent,
+    }
+    stress = mechanics.ramberg_osgood(strain, yield_stress, youngs_modulus, exponent)
+    inputs = np.broadcast_to(yield_stress, stress.shape)
+    return _stress_of("yield_stress", inputs, stress, {"yield_stress": "MPa"}, source)
+
+
+def hardening(
+    paths,
+    *,
+    timesteps=100,
+    seed=0,
+    family="mirror",
+    maximum_strain=1e-2,
+    yield_stress=300.0,
+    youngs_modulus=2.1e5,
+    hardening_modulus=2.1e4,
+    kinematic_modulus=0.0,
+):
+    """Strain paths of an elastic-plastic bar with isotropic hardening (paper, section IV-B).
+
+    Args:
+        paths, timesteps, seed, family, maximum_strain: see `strain_paths`; the paper's family is the mirror.
+        yield_stress, youngs_modulus, hardening_modulus, kinematic_modulus: MPa, see `mechanics.isotropic_hardening`.
+
+    Returns:
+        `Paths` with inputs, the strain, and targets, the stress in MPa, each (paths, timesteps, 1).
+
+    Raises:
+        InputError: a number out of its range or an unknown family.
+    """
+    strain = strain_paths("hardening", family, paths, timesteps, seed, maximum_strain)
+    constants = {
+        "yield_stress": yield_stress,
+        "youngs_modulus": youngs_modulus,
+        "hardening_modulus": hardening_modulus,
+        "kinematic_modulus": kinematic_modulus,
+    }
+    source = {"task": "hardening", "family": family, "maximum_strain": maximum_strain} | constants
+    return _stress_of("strain", strain, mechanics.isotropic_hardening(strain, **constants), {}, source)
+
+
+def _stress_of(name, inputs, stress, units, source):
     return Paths(
-        inputs=strain[..., None],
-        targets=linear_elasticity(strain, youngs_modulus)[..., None],
-        input_names=("strain",),
+        inputs=inputs[..., None],
+        targets=stress[..., None],
+        input_names=(name,),
         target_names=("stress",),
-        units={"stress": "MPa"},
-        source={"task": "elasticity", "maximum_strain": maximum_strain, "youngs_modulus": youngs_modulus},
+        units=units | {"stress": "MPa"},
+        source=source,
     )
 
 
-TASKS = {"elasticity": elasticity}
+@dataclass(frozen=True)
+class Task:
+    """How a task draws its paths, and the paper's sizes.
+
+    Args:
+        draw: a function (paths, *, timesteps, seed, ...) that returns `Paths`.
+        timesteps: steps of a path.
+        sizes: paths for training, validation and test.
+        family: the paper's family of strain paths; None where the task has but one.
+    """
+
+    draw: Callable
+    timesteps: int
+    sizes: tuple
+    family: str | None = None
 
 
-def generate(task, sizes=(1024, 1024, 1024), *, seed=0, **options):
+TASKS = {
+    "elasticity": Task(elasticity, 5, (1024, 1024, 1024), "ramp"),
+    "ramberg-osgood": Task(ramberg_osgood, 20, (1024, 1024, 1024)),
+    "hardening": Task(hardening, 100, (10240, 1024, 1024), "mirror"),
+}
+
+
+def generate(task, sizes=None, *, seed=0, **options):
     """Training, validation and test set of a task, from independent streams of one seed.
 
     Args:
         task: a name in `TASKS`.
-        sizes: paths in each set.
+        sizes: paths in each set; None takes the paper's.
         seed: an integer.
-        **options: those of the task.
+        **options: those of the task; None takes the paper's.
 
     Returns:
         A list of `Paths`, one for each size.
@@ -65,5 +173,9 @@ def generate(task, sizes=(1024, 1024, 1024), *, seed=0, **options):
     """
     if task not in TASKS:
         raise InputError(f"unknown task {task!r}; choose one of {', '.join(TASKS)}")
+    options = {name: value for name, value in options.items() if value is not None}
+    if "family" in options and TASKS[task].family is None:
+        raise InputError(f"{task}: its strain path is fixed; leave the family {options['family']!r} out")
+    sizes = TASKS[task].sizes if sizes is None else sizes
     streams = np.random.SeedSequence(seed).spawn(len(sizes))
-    return [TASKS[task](size, seed=stream, **options) for size, stream in zip(sizes, streams, strict=True)]
+    return [TASKS[task].draw(size, seed=stream, **options) for size, stream in zip(sizes, streams, strict=True)]

@@ -1,10 +1,6 @@
 """Hooke's law in one dimension."""
 
-import math
-
-import numpy as np
-
-from kspike_reg.errors import InputError
+from kspike_reg.mechanics.arguments import require_finite, require_moduli
 
 __all__ = ["linear_elasticity"]
 
@@ -22,9 +18,6 @@ def linear_elasticity(strain, youngs_modulus=2.1e5):
     Raises:
         InputError: a strain that is not finite, or a modulus that is not positive.
     """
-    strain = np.asarray(strain, dtype=np.float64)
-    if not np.all(np.isfinite(strain)):
-        raise InputError("linear_elasticity: expected finite strains, received NaN or infinity among them")
-    if not 0 < youngs_modulus < math.inf:
-        raise InputError(f"linear_elasticity: expected a Young's modulus > 0 MPa, received {youngs_modulus!r}")
+    strain = require_finite("linear_elasticity", strain=strain)
+    require_moduli("linear_elasticity", youngs_modulus=youngs_modulus)
     return youngs_modulus * strain
