@@ -8,10 +8,15 @@ from pathlib import Path
 __version__ = version("kspike_reg")
 
 # Public names by the module that holds them; each is imported when it is first asked for.
-_HOMES = {"build": "kspike_reg.network", "load": "kspike_reg.saving", "InputError": "kspike_reg.errors"}
+_HOMES = {
+    "build": "kspike_reg.network",
+    "load": "kspike_reg.saving",
+    "InputError": "kspike_reg.errors",
+    "OutOfRangeWarning": "kspike_reg.errors",
+}
 _MODULES = ("datasets", "evaluation", "experiments", "mechanics", "metrics", "neurons", "plotting", "training")
 
-__all__ = ["InputError", "build", "load", *_MODULES]
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name):

@@ -1,8 +1,11 @@
-"""The one error that means "the caller can mend this": the command line turns it into one line and exit status 2."""
+"""The one error that means "the caller can mend this", and the one warning.
+
+The command line turns either into one line, the error into exit status 2 too.
+"""
 
 import numbers
 
-__all__ = ["InputError", "require_whole"]
+__all__ = ["InputError", "OutOfRangeWarning", "require_whole"]
 
 
 class InputError(ValueError):
@@ -10,6 +13,10 @@ class InputError(ValueError):
 
     The message says who complains, what came, what was expected and how to mend it.
     """
+
+
+class OutOfRangeWarning(UserWarning):
+    """Inputs leave the range that a network was trained on, so that its answers are extrapolations."""
 
 
 def require_whole(owner, least=1, **counts):

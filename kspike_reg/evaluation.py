@@ -6,35 +6,42 @@ import numpy as np
 from kspike_reg import metrics
 from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
-from kspike_reg.scaling import scaling_of
+from kspike_reg.scaling import check_range, scaling_of, spread_of
 
 __all__ = ["evaluate", "predict"]
 
 
-def predict(model, paths, batch_size=256):
+def predict(model, paths, batch_size=256, *, outside="warn", return_spread=False):
     """Targets of `paths` as the model sees them.
 
     Args:
         model: a network in physical units.
         paths: `datasets.Paths`, of as many quantities as the model takes.
         batch_size: paths at a time.
+        outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
+        return_spread: whether to return how far the voters of the population stand apart, see `scaling.spread_of`,
+            beside the prediction, from the same pass.
 
     Returns:
-        Shape (n, T, outputs), in physical units; what lies beyond a path's length has no meaning.
+        Shape (n, T, outputs), in physical units; what lies beyond a path's length has no meaning. With
+        `return_spread` a pair of such arrays.
 
     Raises:
-        InputError: shapes that do not fit the model.
+        InputError: shapes that do not fit the model, inputs outside its range where they are to raise, or a spread
+            asked of a model in which no population votes.
     """
-    return _run(model, paths, batch_size)[0]
+    prediction, spread, _ = _run(model, paths, batch_size, outside, return_spread)
+    return (prediction, spread) if return_spread else prediction
 
 
-def evaluate(model, paths, batch_size=256):
+def evaluate(model, paths, batch_size=256, *, outside="warn"):
     """Errors and spike rates of `model` on `paths`, over the steps that belong to a path.
 
     Args:
         model: a network in physical units, as `kspike_reg.load` gives it.
         paths: `datasets.Paths` with targets.
         batch_size: paths at a time.
+        outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
 
     Returns:
         A dictionary ready for JSON: `errors`, by space ("standardised", "physical"), metric and steps ("all",
@@ -42,7 +49,8 @@ def evaluate(model, paths, batch_size=256):
         spiking layer; `parameters`, the number of trained weights.
 
     Raises:
-        InputError: a model without scaling, paths without targets, or shapes that do not fit the model.
+        InputError: a model without scaling, paths without targets, shapes that do not fit the model, or inputs
+            outside its range where they are to raise.
     """
     if paths.targets is None:
         raise InputError("evaluate: the paths have no targets to compare with; name the output columns")
@@ -52,7 +60,7 @@ def evaluate(model, paths, batch_size=256):
             f"evaluate: the model gives {len(scaling.names)} outputs ({', '.join(scaling.names)}), "
             f"the paths have {paths.targets.shape[2]} targets ({', '.join(paths.target_names)})"
         )
-    prediction, rates = _run(model, paths, batch_size)
+    prediction, _, rates = _run(model, paths, batch_size, outside)
     standardised = [(values - scaling.mean) / scaling.deviation for values in (paths.targets, prediction)]
     relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
     return {
@@ -79,8 +87,8 @@ def _error(metric, reference, prediction, steps, lengths):
         return None
 
 
-def _run(model, paths, batch_size):
-    """Predictions (n, T, outputs) and the mean spikes per neuron and step of each spiking layer, batch by batch."""
+def _run(model, paths, batch_size, outside, with_spread=False):
+    """Predictions (n, T, outputs), their spread or None, and the spike rates of each spiking layer, batch by batch."""
     features = model.input_shape[-1]
     if paths.inputs.shape[2] != features:
         raise InputError(
@@ -99,18 +107,21 @@ def _run(model, paths, batch_size):
             f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.dtype}; "
             "is it in the unit that the model was trained in?"
         )
+    # In place of the padding stands each path's first step, which is its own.
+    own = np.where(paths.mask[..., None], paths.inputs, paths.inputs[:, :1])
+    check_range(model, own, outside, paths.labels, stacklevel=4)
     layers = spiking_layers(model)
-    answer = model.output_names[0]
-    recorder = keras.Model(model.input, {layer.name: layer.output for layer in layers} | {answer: model.outputs[0]})
-    predictions, counts = [], dict.fromkeys((layer.name for layer in layers), 0.0)
+    answers = [model.outputs[0], *([spread_of(model)] if with_spread else [])]
+    recorder = keras.Model(model.input, [answers, [layer.output for layer in layers]])
+    parts, counts = [], dict.fromkeys((layer.name for layer in layers), 0.0)
     for start in range(0, len(paths), batch_size):
         part = slice(start, start + batch_size)
-        record = recorder.predict_on_batch(inputs[part])
-        predictions.append(record[answer])
-        for layer in layers:
-            spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record[layer.name]))
+        answer, records = recorder.predict_on_batch(inputs[part])
+        parts.append(answer)
+        for layer, record in zip(layers, records, strict=True):
+            spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record))
             counts[layer.name] += np.sum(spikes[paths.mask[part]], dtype=np.float64)
-    prediction = np.concatenate(predictions)
+    prediction, *spread = (np.concatenate(part) for part in zip(*parts, strict=True))
     wrong = ~np.isfinite(prediction) & paths.mask[..., None]
     if wrong.any():
         path = np.argwhere(wrong)[0][0]
@@ -119,4 +130,5 @@ def _run(model, paths, batch_size):
             "trained in?"
         )
     steps_taken = int(paths.lengths.sum())
-    return prediction, {layer.name: float(counts[layer.name] / (steps_taken * layer.units)) for layer in layers}
+    rates = {layer.name: float(counts[layer.name] / (steps_taken * layer.units)) for layer in layers}
+    return prediction, spread[0] if spread else None, rates

@@ -7,7 +7,7 @@ import numpy as np
 
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean, surrogates
-from kspike_reg.neurons.cell import OUTPUTS, RESETS, SpikingCell
+from kspike_reg.neurons.cell import OUTPUTS, RESETS, SMALLEST_THRESHOLD, SpikingCell
 from kspike_reg.neurons.layer import NeuronLayer
 
 __all__ = ["BASELINES", "KINDS", "SPIKING", "build", "spiking_layers"]
@@ -34,6 +34,9 @@ def build(
     surrogate="atan",
     reset="subtract",
     readout="membrane",
+    decay=None,
+    threshold=None,
+    readout_decay=None,
     seed=0,
 ):
     """Build and compile a regression network: path in, path out (paper, eq. 13).
@@ -57,6 +60,10 @@ def build(
         surrogate: derivative of the spike in the backward pass; ignored by the baselines.
         reset: "subtract", "zero" or "none"; ignored by the baselines.
         readout: what the readout sees of the last spiking layer, "membrane" or "spikes"; ignored by the baselines.
+        decay: of the spiking layers at the start of training: a number in [0, 1], or a pair, lower and upper end of
+            a uniform draw; None as in the paper. SLSTM has none; ignored by the baselines.
+        threshold: of the spiking layers, likewise, numbers of 1e-4 or more; ignored by the baselines.
+        readout_decay: of the two layers of integrators, likewise, in [0, 1]; ignored by the baselines.
         seed: of the initial weights; the same seed gives the same network.
 
     Returns:
@@ -83,24 +90,33 @@ def build(
     _choose("reset", reset, RESETS)
     _choose("readout", readout, OUTPUTS)
 
-    seeds = iter(int(word) for word in np.random.SeedSequence(seed).generate_state(4 * (sizes["depth"] + 2)))
+    seeds = iter(int(word) for word in np.random.SeedSequence(seed).generate_state(5 * (sizes["depth"] + 2)))
     inputs = keras.Input((timesteps, sizes["features"]), name="inputs")
-    firing = {"surrogate": surrogate, "reset": reset}
+    firing = {"surrogate": surrogate, "reset": reset, "threshold": threshold, "decay": decay}
     x = inputs
     for number in range(1, sizes["depth"] + 1):
         output = readout if number == sizes["depth"] else "spikes"
         x = _hidden(kind, sizes["units"], x.shape[-1], seeds, f"{kind}_{number}", output=output, **firing)(x)
     for name, width in (("decoding", sizes["units"]), ("population", sizes["population"])):
-        x = _readout(kind, width, x.shape[-1], seeds, name)(x)
+        x = _readout(kind, width, x.shape[-1], seeds, name, readout_decay)(x)
     model = keras.Model(inputs, PopulationMean(sizes["outputs"], name="mean")(x), name=kind)
-    compile_as_in_the_paper(model)
+    compile_for_regression(model)
     return model
 
 
-def compile_as_in_the_paper(model):
-    """Compile with AdamW at the paper's settings and the mean squared error over the steps that count."""
+def compile_for_regression(model, learning_rate=1e-3, weight_decay=0.01, clipping=None):
+    """Compile with AdamW, by default at the paper's settings, and the mean squared error over the steps that count.
+
+    Args:
+        model: any `keras.Model`.
+        learning_rate: a number or a Keras schedule.
+        weight_decay: of AdamW.
+        clipping: largest norm of the gradient over all weights; None does not clip.
+    """
     model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, weight_decay=0.01),
+        optimizer=keras.optimizers.AdamW(
+            learning_rate, beta_1=0.9, beta_2=0.999, weight_decay=weight_decay, global_clipnorm=clipping
+        ),
         # Steps with weight zero, the padding of shorter paths, must not dilute the mean.
         loss=keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"),
     )
@@ -127,7 +143,7 @@ def _within_fan_in(fan_in, seeds):
     }
 
 
-def _hidden(kind, units, fan_in, seeds, name, output, **firing):
+def _hidden(kind, units, fan_in, seeds, name, output, threshold, decay, **firing):
     options = _within_fan_in(fan_in, seeds)
     if kind == "dense":
         return keras.layers.Dense(units, activation="relu", name=name, **options)
@@ -137,14 +153,32 @@ def _hidden(kind, units, fan_in, seeds, name, output, **firing):
     if kind in BASELINES:
         return BASELINES[kind](units, return_sequences=True, name=name, **options)
     if kind == "slstm":
-        options["threshold_initializer"] = keras.initializers.RandomUniform(0.0, 1.0, seed=next(seeds))
+        decay, threshold = None, (0.0, 1.0) if threshold is None else threshold
+    options |= _start("threshold", threshold, seeds) | _start("decay", decay, seeds)
     return SPIKING[kind](units, return_sequences=True, output=output, name=name, **options, **firing)
 
 
-def _readout(kind, units, fan_in, seeds, name):
+def _readout(kind, units, fan_in, seeds, name, decay):
     options = _within_fan_in(fan_in, seeds)
     if kind in BASELINES:
         return keras.layers.Dense(units, name=name, **options)
-    if kind == "slstm":
-        options["decay_initializer"] = keras.initializers.RandomUniform(0.0, 1.0, seed=next(seeds))
-    return LeakyIntegrator(units, return_sequences=True, name=name, **options)
+    if kind == "slstm" and decay is None:
+        decay = (0.0, 1.0)
+    return LeakyIntegrator(units, return_sequences=True, name=name, **options, **_start("decay", decay, seeds))
+
+
+def _start(name, value, seeds):
+    """The option for a weight that starts from one number, or from a uniform draw between two; none for None."""
+    if value is None:
+        return {}
+    least, greatest = (SMALLEST_THRESHOLD, math.inf) if name == "threshold" else (0, 1)
+    ends = [float(end) for end in np.ravel(value)]
+    # A draw may start at zero: the least threshold allowed is too near to it to matter, and is seen to by the cell.
+    number, pair = len(ends) == 1, len(ends) == 2
+    if not ((number and least <= ends[0] <= greatest) or (pair and 0 <= ends[0] < ends[1] <= greatest)):
+        raise InputError(
+            f"build: expected {name} to be a number from {least} to {greatest}, or a pair of them that rises, "
+            f"received {value!r}"
+        )
+    draw = keras.initializers.RandomUniform(*ends, seed=next(seeds)) if pair else ends[0]
+    return {f"{name}_initializer": draw}

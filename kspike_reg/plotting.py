@@ -4,15 +4,28 @@ Figures are made without pyplot, so that nothing pops up, leaks or depends on a 
 told apart by colour-blind readers; lines differ in style too, for print.
 """
 
+from itertools import count as count_from
 from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["loss_curves", "path_predictions"]
+__all__ = [
+    "calibration",
+    "compared_predictions",
+    "error_lines",
+    "learning_curves",
+    "loss_curves",
+    "path_predictions",
+    "reference_curves",
+    "sample_errors",
+    "seed_errors",
+]
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
-PATH_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
+LINES = ("-", "--", "-.", ":")
+MARKERS = "osD^v"
 
 
 def loss_curves(history, axes=None):
@@ -22,7 +35,7 @@ def loss_curves(history, axes=None):
         history: lists `epoch`, `loss` and `val_loss`, as `training.fit` returns them.
         axes: matplotlib axes to draw on; None makes a figure.
     """
-    axes = Figure(figsize=(6, 4), layout="constrained").subplots() if axes is None else axes
+    axes = _axes(axes)
     epochs = np.asarray(history["epoch"]) + 1
     best = int(np.nanargmin(history["val_loss"]))  # an epoch may have diverged
     axes.semilogy(epochs, history["loss"], color=BLUE, linewidth=1, label="training")
@@ -50,10 +63,8 @@ def path_predictions(paths, prediction, count=5, axes=None):
     if axes is None:
         figure = Figure(figsize=(10, 4 * outputs), layout="constrained")
         axes = figure.subplots(outputs, 2, squeeze=False, sharey="row")
-    by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., 0], 0)), axis=1))
-    chosen = by_size[np.unique(np.linspace(0, len(paths) - 1, count).round().astype(int))]
     for row, name in enumerate(paths.target_names):
-        for colour, path in zip(cycle(PATH_COLOURS), chosen, strict=False):
+        for colour, path in zip(cycle(COLOURS), _spread_out(paths, count), strict=False):
             steps = slice(0, paths.lengths[path])
             for column, across in enumerate((paths.steps[path, steps], paths.inputs[path, steps, 0])):
                 axes[row, column].plot(across, paths.targets[path, steps, row], color=colour, linewidth=1)
@@ -66,6 +77,171 @@ def path_predictions(paths, prediction, count=5, axes=None):
     axes[0, 0].plot([], [], "o--", color=BLACK, markersize=4, label="network")
     axes[0, 0].legend()
     return axes
+
+
+def learning_curves(histories, axes=None):
+    """Validation loss of several runs over the share of their training.
+
+    Args:
+        histories: for each name a dictionary of lists with `val_loss`.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    for name, history, style in zip(histories, histories.values(), _styles(), strict=False):
+        losses = np.minimum.accumulate(history["val_loss"])  # what one would have, stopping there
+        axes.semilogy(np.arange(1, len(losses) + 1) / len(losses), losses, linewidth=1, label=name, **style)
+    axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", ncols=1 + len(histories) // 10)
+    return axes
+
+
+def error_lines(numbers, errors, label, axes=None):
+    """Errors against a number, both on logarithmic axes, one line for each name.
+
+    Args:
+        numbers: of steps or neurons, say; rising.
+        errors: for each name as many errors as there are numbers; NaN leaves one out.
+        label: what the numbers are.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    for name, line, style, marker in zip(errors, errors.values(), _styles(), cycle(MARKERS), strict=False):
+        axes.loglog(numbers, line, marker=marker, linewidth=1, label=name, **style)
+    axes.set(xlabel=label, ylabel="mean relative error (eq. 14, standardised)")
+    axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return axes
+
+
+def reference_curves(across, paths, label, count=5, axes=None):
+    """Some paths' first target over another quantity.
+
+    Args:
+        across: that quantity, shape (n, T).
+        paths: `datasets.Paths` with targets, all of T steps.
+        label: what the quantity is.
+        count: number of paths, spread evenly over the range of the target's largest value.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    for path, style in zip(_spread_out(paths, count), _styles(), strict=False):
+        axes.plot(across[path], paths.targets[path, :, 0], linewidth=1, **style)
+    axes.set(xlabel=label, ylabel=_label(paths.target_names[0], paths.units))
+    axes.grid(alpha=0.3)
+    return axes
+
+
+def sample_errors(errors, axes=None):
+    """The error of each path, and their mean.
+
+    Args:
+        errors: shape (n,), > 0.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    axes.semilogy(errors, ".", color=BLUE, markersize=3, label="path")
+    axes.axhline(np.mean(errors), color=VERMILION, label=f"mean, {np.mean(errors):.2e}")
+    axes.set(xlabel="path of the test set", ylabel="relative error (eq. 14, standardised)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return axes
+
+
+def compared_predictions(paths, predictions, path, axes=None):
+    """What several networks say of one path: over the steps, and over the first input.
+
+    Args:
+        paths: `datasets.Paths` with targets.
+        predictions: for each name an array (n, T, outputs), in the units of the targets.
+        path: its index.
+        axes: two matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The two axes.
+    """
+    if axes is None:
+        axes = Figure(figsize=(10, 4), layout="constrained").subplots(1, 2, sharey=True)
+    steps = slice(0, paths.lengths[path])
+    for panel, across in zip(axes, (paths.steps[path, steps], paths.inputs[path, steps, 0]), strict=True):
+        panel.plot(across, paths.targets[path, steps, 0], color=BLACK, linewidth=1.5, label="reference")
+        for name, values, colour, line in zip(
+            predictions, predictions.values(), cycle(COLOURS), cycle(LINES[1:]), strict=False
+        ):
+            panel.plot(across, values[path, steps, 0], color=colour, linestyle=line, linewidth=1, label=name)
+        panel.grid(alpha=0.3)
+    axes[0].set(xlabel="step", ylabel=_label(paths.target_names[0], paths.units))
+    axes[1].set(xlabel=_label(paths.input_names[0], paths.units))
+    axes[0].legend()
+    return axes
+
+
+def calibration(spread, error, unit, bins=20, axes=None):
+    """Does the spread of the population tell the error? The root mean square error of equally filled classes of spread.
+
+    Args:
+        spread: of each value, > 0, any shape.
+        error: prediction less reference, same shape and unit.
+        unit: of both.
+        bins: number of classes.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    order = np.argsort(np.ravel(spread))
+    classes = [np.ravel(values)[order] for values in (spread, error)]
+    x, y = (np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(values, bins)]) for values in classes)
+    ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
+    axes.loglog(ends, ends, color=BLACK, linestyle="--", linewidth=1, label="spread equals error")
+    rank = np.corrcoef(*(np.argsort(np.argsort(np.abs(values))) for values in classes))[0, 1]
+    axes.loglog(x, y, "o", color=BLUE, label=f"{bins} classes of spread; rank correlation {rank:.2f}")
+    axes.set(xlabel=f"spread of the population / {unit}", ylabel=f"root mean square error / {unit}")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return axes
+
+
+def seed_errors(errors, label, lines=None, axes=None):
+    """Errors of several runs for each name, their mean marked.
+
+    Args:
+        errors: for each name the errors of its runs.
+        label: what the errors are.
+        lines: for each name a level to draw across.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes, height=1.5 + 0.3 * max(8, len(errors)))
+    for row, (_, values) in enumerate(errors.items()):
+        axes.plot(values, np.full(len(values), row), "o", color=BLUE, markersize=4, alpha=0.7)
+        axes.plot(np.mean(values), row, "|", color=VERMILION, markersize=14, markeredgewidth=2)
+    for (name, level), style in zip((lines or {}).items(), _styles(1), strict=False):
+        axes.axvline(level, linewidth=1, label=name, **style)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(errors)), list(errors))
+    axes.invert_yaxis()
+    axes.set(xlabel=label)
+    axes.grid(alpha=0.3)
+    if lines:
+        axes.legend()
+    return axes
+
+
+def _axes(axes, height=4):
+    return Figure(figsize=(6, height), layout="constrained").subplots() if axes is None else axes
+
+
+def _styles(start=0):
+    """Colours and lines, no pair twice within the first twenty."""
+    for index in count_from(start):
+        turn, place = divmod(index, len(COLOURS))
+        yield {"color": COLOURS[place], "linestyle": LINES[(place + turn) % len(LINES)]}
+
+
+def _spread_out(paths, count):
+    """Indices of paths, spread evenly over the range of the first target's largest value."""
+    by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., 0], 0)), axis=1))
+    return by_size[np.unique(np.linspace(0, len(paths) - 1, count).round().astype(int))]
 
 
 def _label(name, units):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import kspike_reg
-from kspike_reg import cli, datasets, network
+from kspike_reg import cli, datasets, network, scaling
 from kspike_reg.neurons import cell
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ ROOMS = {
     "datasets": {"errors", "mechanics"},
     "neurons": {"errors"},
     "network": {"errors", "neurons"},
-    "scaling": {"errors"},
+    "scaling": {"errors", "neurons"},
     "saving": {"errors", "files", "network", "scaling"},
     "evaluation": {"errors", "metrics", "network", "scaling"},
     "training": {"errors", "files"},
@@ -95,6 +95,7 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
     assert set(cli.CHOICES["task"]) == set(datasets.TASKS)
     assert set(cli.CHOICES["reset"]) == set(cell.RESETS)
     assert set(cli.CHOICES["readout"]) == set(cell.OUTPUTS)
+    assert set(cli.CHOICES["outside"]) == set(scaling.OUTSIDE)
 
 
 def test_metadata_agree():
@@ -107,6 +108,14 @@ def test_metadata_agree():
     assert settings["options"]["python_requires"] == f">={supported[0]},<3.{int(supported[-1][2:]) + 1}"
     assert f"Python {supported[0]} to {supported[-1]}" in (ROOT / "README.md").read_text()
     assert f"## {kspike_reg.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_package_is_installed():
+    """setup.cfg names them one by one, since the trained networks lie in a folder of their own."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    found = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "kspike_reg").rglob("__init__.py")}
+    assert set(settings["options"]["packages"].split()) == found | {"kspike_reg.models"}
 
 
 @pytest.mark.parametrize(

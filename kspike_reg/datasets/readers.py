@@ -63,11 +63,12 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
         names: one column name for each value.
         path_column, step_column: names of the columns for path and step.
     """
-    clash = {path_column, step_column} & set(names)
-    if clash or path_column == step_column:
+    named = [path_column, step_column, *names]
+    clash = [name for name in named if named.count(name) > 1]
+    if clash:
         raise InputError(
-            f"write_csv: two columns cannot both be named {min(clash or [path_column])!r}; "
-            "choose other names for the columns of path and step"
+            f"write_csv: two columns cannot both be named {clash[0]!r}; "
+            "choose other names for the columns of path and step, or leave one of the values out"
         )
     mask = paths.mask
     steps = paths.steps[mask]

@@ -13,20 +13,23 @@ SINGLE = np.finfo(np.float32)
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Mean and standard deviation of each quantity.
+    """Mean, standard deviation and range of each quantity.
 
     Args:
         mean, deviation: one number for each quantity, in its units; deviations > 0.
         names: one name for each quantity.
+        lower, upper: the smallest and the largest value of each quantity; None where they are not known.
     """
 
     mean: tuple
     deviation: tuple
     names: tuple
+    lower: tuple | None = None
+    upper: tuple | None = None
 
     @classmethod
     def fit(cls, values, names, mask=None):
-        """Take mean and population standard deviation from the training set.
+        """Take mean, population standard deviation and range from the training set.
 
         Args:
             values: shape (..., quantities), finite where `mask` is True.
@@ -57,7 +60,9 @@ class Standardiser:
                     f"{name} varies by {spread:g} about {middle:g}, too little for float32; "
                     "subtract an offset or change its unit"
                 )
-        return cls(tuple(mean.tolist()), tuple(deviation.tolist()), tuple(names))
+        lower, upper = values.min(axis=0), values.max(axis=0)
+        mean, deviation, lower, upper = (tuple(numbers.tolist()) for numbers in (mean, deviation, lower, upper))
+        return cls(mean, deviation, tuple(names), lower, upper)
 
     def standardise(self, values):
         """(values - mean) / deviation, shape (..., quantities)."""

@@ -1,10 +1,10 @@
 """One run: from a configuration to a folder with the model, its metrics, its history and its figures."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,95 +12,21 @@ import keras
 import numpy as np
 
 from kspike_reg import datasets, plotting, training
-from kspike_reg.errors import InputError, require_whole
+from kspike_reg.errors import InputError
 from kspike_reg.evaluation import evaluate, predict
+from kspike_reg.experiments.card import card
+from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.files import prepare_folder, replacing, write_json
-from kspike_reg.network import build
 from kspike_reg.saving import load, save
 from kspike_reg.scaling import in_physical_units
 
-__all__ = ["Configuration", "is_complete", "run"]
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """All that decides a run's result; the defaults are the paper's for linear elasticity.
-
-    Args:
-        task: a name in `datasets.TASKS`; None where `data` is given.
-        timesteps: steps of the task's paths.
-        data: a CSV or NPZ file of the user's own; None where `task` is given.
-        inputs, outputs: names of its quantities.
-        path_column, step_column: names of the columns that tell the path and order its steps (CSV).
-        split: shares of its paths for training, validation and test.
-        kind, units, population, depth, surrogate, reset, readout: the network, see `kspike_reg.build`.
-        epochs, batch_size, learning_rate: the training.
-        early_stopping: epochs without a better validation loss after which training stops; None never stops.
-        seed: of the data, the initial weights and the order of the batches.
-    """
-
-    task: str | None = None
-    timesteps: int = 5
-    data: str | None = None
-    inputs: tuple = ()
-    outputs: tuple = ()
-    path_column: str = "path"
-    step_column: str = "step"
-    split: tuple = (0.7, 0.15, 0.15)
-    kind: str = "lif"
-    units: int = 128
-    population: int = 128
-    depth: int = 3
-    surrogate: str = "atan"
-    reset: str = "subtract"
-    readout: str = "membrane"
-    epochs: int = 2000
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
-    early_stopping: int | None = None
-    seed: int = 0
-
-    def __post_init__(self):
-        if (self.task is None) == (self.data is None):
-            raise InputError("expected either a task or a data file, one of the two")
-        if self.data is not None and not (self.inputs and self.outputs):
-            raise InputError(f"{self.data}: name its columns, the inputs and the outputs to be learned")
-        of_data = ("inputs", "outputs", "path_column", "step_column", "split")
-        for name in of_data if self.data is None else ("timesteps",):
-            if getattr(self, name) != getattr(Configuration, name):
-                source = "the task, which has quantities and sets of its own" if self.data is None else "a data file"
-                raise InputError(f"{name} means nothing for {source}; leave it out")
-        require_whole("training", epochs=self.epochs, batch_size=self.batch_size)
-        if self.early_stopping is not None:
-            require_whole("training", early_stopping=self.early_stopping)
-        require_whole("training", least=0, seed=self.seed)
-        if not 0 < self.learning_rate < np.inf:
-            raise InputError(f"expected a learning rate > 0, received {self.learning_rate!r}")
-
-    def load_data(self):
-        """Training, validation and test set, as `datasets.Paths`."""
-        if self.task is not None:
-            return datasets.generate(self.task, timesteps=self.timesteps, seed=self.seed)
-        columns = {"path_column": self.path_column, "step_column": self.step_column}
-        paths = datasets.read(self.data, self.inputs, self.outputs, **columns)
-        try:
-            return paths.split(self.split, self.seed)
-        except InputError as error:
-            raise InputError(f"{self.data}: {error}") from error
-
-    def build(self):
-        """The untrained network for this configuration's data."""
-        network = ("kind", "units", "population", "depth", "surrogate", "reset", "readout", "seed")
-        sizes = {} if self.task is not None else {"features": len(self.inputs), "outputs": len(self.outputs)}
-        model = build(**{name: getattr(self, name) for name in network}, **sizes)
-        model.optimizer.learning_rate = self.learning_rate
-        return model
+__all__ = ["claim", "draw", "is_complete", "recorded_configuration", "run"]
 
 
 def run(configuration, folder, *, tensorboard=False, callbacks=()):
     """Train, evaluate and keep a network; go on where a killed run of the same configuration was.
 
-    Writes configuration.json, model.keras (physical units in, physical units out), metrics.json, history.csv,
+    Writes configuration.json, model.keras (physical units in, physical units out), card.md, metrics.json, history.csv,
     loss.png and predictions.png. A run that came to its end is not repeated: its metrics are returned.
 
     Args:
@@ -110,8 +36,9 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         callbacks: further Keras callbacks, a progress bar for instance.
 
     Returns:
-        The content of metrics.json: `test` and `untrained`, as `evaluation.evaluate` gives them for the test set,
-        `training`, `data`, `environment` and `configuration`.
+        The content of metrics.json: `test` and `validation`, as `evaluation.evaluate` gives them for the trained
+        network, `untrained`, that of the untrained one on the test set, `training`, `data`, `environment` and
+        `configuration`.
 
     Raises:
         InputError: data or settings that do not fit, or a folder that cannot be written to or holds something else.
@@ -123,23 +50,22 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         datasets.Standardiser.fit(first.inputs, first.input_names, first.mask),
         datasets.Standardiser.fit(first.targets, first.target_names, first.mask),
     )
-    model = configuration.build()
+    model = configuration.build(len(first))
     if tensorboard:
         training.require_tensorboard()
     if not str(folder):
         raise InputError("expected a folder for the run's files, received an empty name")
-    identity = json.loads(json.dumps(asdict(configuration) | _fingerprint(configuration)))
-    folder = _claim(Path(folder), identity)
+    folder, identity = claim(Path(folder), configuration)
 
     finished = folder / "metrics.json"
     if is_complete(folder):
         return _read_metrics(finished)
-    test = sets[2]
-    untrained = evaluate(in_physical_units(model, *scaling), test)
+    _, validation, test = sets
+    untrained = evaluate(in_physical_units(model, *scaling), test, outside="ignore")
     history = training.fit(
         model,
-        _arrays(first, *scaling),
-        _arrays(sets[1], *scaling),
+        _arrays(configuration, first, *scaling),
+        _arrays(configuration, validation, *scaling),
         folder,
         epochs=configuration.epochs,
         batch_size=configuration.batch_size,
@@ -152,7 +78,8 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
     # What is measured is what was saved.
     trained = load(folder / "model.keras")
     metrics = {
-        "test": evaluate(trained, test),
+        "test": evaluate(trained, test, outside="ignore"),
+        "validation": evaluate(trained, validation, outside="ignore"),
         "untrained": untrained,
         "training": {
             "epochs": len(history["epoch"]),
@@ -164,8 +91,10 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         "environment": _environment(),
         "configuration": identity,
     }
-    _draw(plotting.loss_curves(history), folder / "loss.png")
-    _draw(plotting.path_predictions(test, predict(trained, test)), folder / "predictions.png")
+    draw(plotting.loss_curves(history), folder / "loss.png")
+    draw(plotting.path_predictions(test, predict(trained, test, outside="ignore")), folder / "predictions.png")
+    with replacing(folder / "card.md") as partial:
+        partial.write_text(card(metrics), encoding="utf-8")
     # The metrics come last: where they are, the run is complete.
     write_json(finished, metrics)
     training.forget(folder)
@@ -180,7 +109,7 @@ def is_complete(folder):
 def _read_metrics(file):
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        if {"test", "untrained", "training", "data", "environment"} <= metrics.keys():
+        if {"test", "validation", "untrained", "training", "data", "environment"} <= metrics.keys():
             return metrics
         reason = "parts are missing"
     except (OSError, ValueError, AttributeError) as error:
@@ -188,11 +117,16 @@ def _read_metrics(file):
     raise InputError(f"{file}: not the metrics of a run ({reason}); remove it to repeat the run")
 
 
-FILES = ("model.keras", "metrics.json", "history.csv", "loss.png", "predictions.png", "snapshot.npz")
+FILES = ("model.keras", "card.md", "metrics.json", "history.csv", "loss.png", "predictions.png", "snapshot.npz")
 
 
-def _claim(folder, identity):
-    """Make `folder` this configuration's own, or refuse where it belongs to something else."""
+def claim(folder, configuration):
+    """Make `folder` this configuration's own, or refuse where it belongs to something else.
+
+    Returns:
+        The folder, and the configuration as its configuration.json tells it.
+    """
+    identity = json.loads(json.dumps(dataclasses.asdict(configuration) | _fingerprint(configuration)))
     record = folder / "configuration.json"
     if os.path.exists(record):  # Path.exists raises where a name is too long
         try:
@@ -206,7 +140,7 @@ def _claim(folder, identity):
                 f"{folder}: holds a run of another configuration, with {theirs} instead of {ours}; "
                 "choose another folder, or remove this one"
             )
-        return prepare_folder(folder)
+        return prepare_folder(folder), identity
     taken = [name for name in FILES if os.path.exists(folder / name)]
     if taken:
         raise InputError(
@@ -214,7 +148,14 @@ def _claim(folder, identity):
         )
     prepare_folder(folder)
     write_json(record, identity)
-    return folder
+    return folder, identity
+
+
+def recorded_configuration(folder):
+    """The configuration of the run in `folder`, from its configuration.json."""
+    record = json.loads((Path(folder) / "configuration.json").read_text(encoding="utf-8"))
+    fields = {field.name: record[field.name] for field in dataclasses.fields(Configuration)}
+    return Configuration(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 def _fingerprint(configuration):
@@ -224,14 +165,13 @@ def _fingerprint(configuration):
     return {"data_sha256": hashlib.sha256(Path(configuration.data).read_bytes()).hexdigest()}
 
 
-def _arrays(paths, inputs, targets):
-    """Standardised (inputs, targets), with weights too where paths differ in length."""
+def _arrays(configuration, paths, inputs, targets):
+    """Standardised (inputs, targets), with weights too where the steps do not count alike."""
     arrays = [inputs.standardise(paths.inputs), targets.standardise(paths.targets)]
-    if not paths.mask.all():
-        arrays.append(paths.mask)
     # Padding is anything, NaN perhaps, and NaN times weight zero is NaN.
-    arrays[:2] = [np.where(paths.mask[..., None], array, 0.0) for array in arrays[:2]]
-    return tuple(array.astype(keras.config.floatx()) for array in arrays)
+    arrays = [np.where(paths.mask[..., None], array, 0.0) for array in arrays]
+    weights = configuration.weights(arrays[1], paths.mask)
+    return tuple(array.astype(keras.config.floatx()) for array in arrays + [weights] * (weights is not None))
 
 
 def _describe(sets):
@@ -241,10 +181,16 @@ def _describe(sets):
         "source": sets[0].source,
         "inputs": list(sets[0].input_names),
         "outputs": list(sets[0].target_names),
+        "range": {name: [float(np.min(seen)), float(np.max(seen))] for name, seen in _seen(sets[0])},
         "units": sets[0].units,
         "paths": {name: len(paths) for name, paths in zip(names, sets, strict=True)},
         "steps": {"shortest": int(lengths.min()), "longest": int(lengths.max())},
     }
+
+
+def _seen(training):
+    """The values of each input that are trained on, by its name."""
+    return zip(training.input_names, training.inputs[training.mask].T, strict=True)
 
 
 def _environment():
@@ -258,7 +204,8 @@ def _environment():
     }
 
 
-def _draw(axes, file):
+def draw(axes, file):
+    """Save the figure of some axes, whole or not at all."""
     figure = np.ravel(axes)[0].figure
     with replacing(file) as partial:
         figure.savefig(partial, dpi=150)

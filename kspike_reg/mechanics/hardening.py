@@ -35,7 +35,7 @@ def isotropic_hardening(
     where the equivalent plastic strain alpha grows with every plastic step and the back stress q follows the plastic
     strain, q = H * plastic strain. Each step is solved exactly by return mapping: an elastic trial, then, where the
     trial lies outside the elastic range, a plastic step of (|trial - q| - yield_stress - K alpha) / (E + K + H)
-    (Simo and Hughes, Computational Inelasticity, box 1.5). The path before its first step is stress-free and unstrained.
+    (Simo and Hughes, Computational Inelasticity, box 1.5). Before its first step a path is unstrained and free of stress.
 
     Args:
         strain: dimensionless, shape (T,) or (n, T); finite; time runs along the last axis.

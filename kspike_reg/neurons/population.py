@@ -1,4 +1,4 @@
-"""Population voting: the mean over groups of neurons is the answer."""
+"""Population voting: the mean over groups of neurons is the answer, and how far they stand apart says how sure it is."""
 
 import keras
 from keras import ops
@@ -34,11 +34,17 @@ class PopulationMean(keras.layers.Layer):
                 f"PopulationMean: {neurons} neurons do not divide into {self.outputs} equal groups; "
                 f"make the population a multiple of the outputs, {self.outputs * -(-neurons // self.outputs)} say"
             )
-        self.members = neurons // self.outputs
 
     def call(self, inputs):
-        groups = ops.reshape(inputs, (*ops.shape(inputs)[:-1], self.outputs, self.members))
-        return ops.mean(groups, axis=-1)
+        return ops.mean(self._groups(inputs), axis=-1)
+
+    def spread(self, inputs):
+        """Population standard deviation of each group, shapes as in a call; the tensor may be a symbolic one."""
+        return ops.std(self._groups(inputs), axis=-1)
+
+    def _groups(self, inputs):
+        """The neurons by the output that they vote on, shape (..., outputs, neurons / outputs)."""
+        return ops.stack(ops.split(inputs, self.outputs, axis=-1), axis=-2)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.outputs)

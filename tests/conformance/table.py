@@ -116,5 +116,6 @@ ROWS = {
     "LeakyIntegratorCell": Row(LeakyIntegratorCell, {"units": UNITS}),
     "PopulationMean": Row(PopulationMean, {"outputs": 2}, features=8),
     "Standardise": Row(Standardise, SCALES),
+    "Standardise-range": Row(Standardise, SCALES | {"lower": [0.0, -9.0], "upper": [0.5, 7.0]}),
     "Standardise-invert": Row(Standardise, SCALES | {"invert": True}),
 }

@@ -75,7 +75,7 @@ def public_layers():
     for module in (kspike_reg.neurons, kspike_reg.scaling):
         for name in module.__all__:
             public = getattr(module, name)
-            if isinstance(public, type) and issubclass(public, keras.layers.Layer):
+            if isinstance(public, type) and issubclass(public, keras.layers.Layer) and not issubclass(public, keras.Model):
                 yield public
 
 
@@ -140,6 +140,8 @@ OTHER_VALUES = {
     "deviation": [5.0],
     "names": ["stress"],
     "invert": True,
+    "lower": [1.0],
+    "upper": [7.5],
 }
 
 

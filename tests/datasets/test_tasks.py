@@ -1,10 +1,13 @@
-"""The paper's tasks: the ramps of linear elasticity, and independent sets from one seed."""
+"""The paper's tasks: what each draws and computes, and independent sets from one seed."""
+
+import json
 
 import numpy as np
 import pytest
 
-from kspike_reg.datasets import TASKS, elasticity, generate
+from kspike_reg.datasets import TASKS, elasticity, generate, hardening, ramberg_osgood
 from kspike_reg.errors import InputError
+from kspike_reg.mechanics import isotropic_hardening
 
 EPSILON = np.finfo(np.float64).eps
 
@@ -41,7 +44,12 @@ def test_a_data_set_says_what_it_is():
     paths = elasticity(2, maximum_strain=0.02, youngs_modulus=1e3)
     assert (paths.input_names, paths.target_names) == (("strain",), ("stress",))
     assert paths.units == {"stress": "MPa"}
-    assert paths.source == {"task": "elasticity", "maximum_strain": 0.02, "youngs_modulus": 1e3}
+    assert paths.source == {
+        "task": "elasticity",
+        "family": "ramp",
+        "maximum_strain": 0.02,
+        "youngs_modulus": 1e3,
+    }
 
 
 @pytest.mark.parametrize("maximum_strain", [1e-3, 0.25])
@@ -75,7 +83,8 @@ def test_the_same_seed_gives_the_same_paths_and_another_gives_others():
         ({"maximum_strain": -1e-3}, "maximum strain > 0, received -0.001"),
         ({"maximum_strain": np.nan}, "maximum strain > 0, received nan"),
         ({"maximum_strain": np.inf}, "maximum strain > 0, received inf"),
-        ({"youngs_modulus": 0.0}, "Young's modulus > 0 MPa, received 0.0"),
+        ({"youngs_modulus": 0.0}, "youngs_modulus to be more than zero, in MPa, received youngs_modulus=0.0"),
+        ({"family": "spiral"}, "elasticity: unknown family of paths 'spiral'; choose one of ramp, mirror, cyclic"),
         ({"paths": 2.5}, "paths=2.5"),
         ({"timesteps": 4.5}, "timesteps=4.5"),
         ({"seed": -1}, "-1"),
@@ -84,6 +93,125 @@ def test_the_same_seed_gives_the_same_paths_and_another_gives_others():
 def test_numbers_out_of_range_are_refused_by_name(options, message):
     with pytest.raises(InputError, match=message):
         elasticity(**{"paths": 3} | options)
+
+
+def test_ramberg_osgood_shows_the_yield_stress_at_every_step_and_asks_for_the_stress():
+    paths = ramberg_osgood(7, timesteps=4, seed=3)
+    assert paths.inputs.shape == paths.targets.shape == (7, 4, 1)
+    assert (paths.input_names, paths.target_names) == (("yield_stress",), ("stress",))
+    assert paths.units == {"yield_stress": "MPa", "stress": "MPa"}
+    np.testing.assert_array_equal(paths.inputs, np.repeat(paths.inputs[:, :1], 4, axis=1))
+    assert len(np.unique(paths.inputs)) == 7
+
+
+def test_ramberg_osgood_gives_the_stress_of_evenly_spaced_strains():
+    """The law is explicit the other way, so its formula is written out here once more."""
+    paths = ramberg_osgood(6, timesteps=5, seed=4, maximum_strain=0.02, youngs_modulus=1.5e5, exponent=6.0)
+    stress, yield_stress = paths.targets[..., 0], paths.inputs[..., 0]
+    strain = stress / 1.5e5 + 0.002 * (stress / yield_stress) ** 6
+    # The stress solves the law to a relative 1e-10 of the strain.
+    np.testing.assert_allclose(strain, np.tile([0.0, 0.005, 0.01, 0.015, 0.02], (6, 1)), rtol=1e-10)
+
+
+def test_ramberg_osgood_takes_the_paper_numbers_unless_told():
+    paths = ramberg_osgood(4096, seed=11)
+    assert paths.source == {
+        "task": "ramberg-osgood",
+        "least_yield_stress": 100.0,
+        "greatest_yield_stress": 500.0,
+        "maximum_strain": 0.01,
+        "youngs_modulus": 2.1e5,
+        "exponent": 10.0,
+    }
+    assert paths.inputs.shape == (4096, 20, 1)
+    yield_stress, stress = paths.inputs[:, -1, 0], paths.targets[:, -1, 0]
+    recovered = stress / 2.1e5 + 0.002 * (stress / yield_stress) ** 10
+    np.testing.assert_allclose(recovered, 0.01, rtol=1e-10)  # as above
+    # Uniformly: the bound of the ends of elasticity above, for as many draws.
+    rank = np.arange(1, 4097) / 4096
+    assert np.max(np.abs((np.sort(yield_stress) - 100.0) / 400.0 - rank)) < 0.035
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"paths": 0}, "ramberg_osgood: expected paths to be a positive integer, received paths=0"),
+        ({"timesteps": 1}, "ramberg_osgood: expected timesteps to be an integer, at least 2, received timesteps=1"),
+        ({"seed": -1}, "ramberg_osgood: expected seed to be a whole number, zero or more, received seed=-1"),
+        ({"least_yield_stress": 0.0}, "the least below the greatest, received 0.0 and 500.0"),
+        ({"least_yield_stress": 600.0}, "the least below the greatest, received 600.0 and 500.0"),
+        ({"least_yield_stress": 500.0}, "the least below the greatest, received 500.0 and 500.0"),
+        ({"greatest_yield_stress": np.inf}, "received 100.0 and inf"),
+        ({"greatest_yield_stress": np.nan}, "received 100.0 and nan"),
+        ({"maximum_strain": 0.0}, "ramberg_osgood: expected a maximum strain > 0, received 0.0"),
+        ({"maximum_strain": np.nan}, "ramberg_osgood: expected a maximum strain > 0, received nan"),
+        ({"youngs_modulus": -1.0}, "youngs_modulus to be more than zero, in MPa, received youngs_modulus=-1.0"),
+        ({"exponent": 0.5}, "expected an exponent of 1 or more, received 0.5"),
+    ],
+)
+def test_ramberg_osgood_refuses_numbers_out_of_range_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        ramberg_osgood(**{"paths": 3} | options)
+
+
+def test_hardening_goes_there_and_back_in_the_paper_steel_unless_told():
+    paths = hardening(40, seed=2)
+    assert paths.inputs.shape == paths.targets.shape == (40, 100, 1)
+    assert (paths.input_names, paths.target_names, paths.units) == (("strain",), ("stress",), {"stress": "MPa"})
+    assert paths.source == {
+        "task": "hardening",
+        "family": "mirror",
+        "maximum_strain": 0.01,
+        "yield_stress": 300.0,
+        "youngs_modulus": 2.1e5,
+        "hardening_modulus": 2.1e4,
+        "kinematic_modulus": 0.0,
+    }
+    strain, stress = paths.inputs[..., 0], paths.targets[..., 0]
+    np.testing.assert_array_equal(strain, strain[:, ::-1])
+    peak = strain.max(axis=1)
+    assert 0.005 < peak.max() <= 0.01
+    expected = np.where(peak <= 1 / 700, 2.1e5 * peak, 300 + 2.1e4 / 1.1 * (peak - 1 / 700))
+    # Fifty steps up to a few hundred MPa, each of which rounds trial stresses of up to 2100 MPa, 2.3e-13, a few times.
+    np.testing.assert_allclose(stress[:, 49], expected, rtol=0, atol=1e-10)
+
+
+def test_hardening_hands_its_constants_to_the_law():
+    constants = {"yield_stress": 90.0, "youngs_modulus": 7e4, "hardening_modulus": 500.0, "kinematic_modulus": 3e3}
+    paths = hardening(5, timesteps=9, seed=6, family="cyclic", maximum_strain=0.03, **constants)
+    expected = isotropic_hardening(paths.inputs[..., 0], 90.0, 7e4, 500.0, 3e3)
+    np.testing.assert_array_equal(paths.targets[..., 0], expected)
+    assert paths.source == {"task": "hardening", "family": "cyclic", "maximum_strain": 0.03} | constants
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"paths": -1}, "hardening: expected paths to be a positive integer, received paths=-1"),
+        ({"maximum_strain": -0.01}, "hardening: expected a maximum strain > 0, received -0.01"),
+        ({"family": "spiral"}, "hardening: unknown family of paths 'spiral'; choose one of ramp, mirror, cyclic"),
+        ({"family": "cyclic", "timesteps": 5}, "cyclic: 5 segments need at least 6 steps, received 5"),
+        ({"yield_stress": 0.0}, "yield_stress to be more than zero, in MPa, received yield_stress=0.0"),
+        ({"kinematic_modulus": -1.0}, "kinematic_modulus to be zero or more, in MPa, received kinematic_modulus=-1.0"),
+    ],
+)
+def test_hardening_refuses_numbers_out_of_range_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        hardening(**{"paths": 3} | options)
+
+
+@pytest.mark.parametrize(
+    ("task", "sizes", "timesteps"),
+    [
+        ("elasticity", (1024, 1024, 1024), 5),
+        ("ramberg-osgood", (1024, 1024, 1024), 20),
+        ("hardening", (10240, 1024, 1024), 100),
+    ],
+)
+def test_generate_takes_the_paper_sizes_and_steps_unless_told(task, sizes, timesteps):
+    sets = generate(task)
+    assert [part.inputs.shape for part in sets] == [(size, timesteps, 1) for size in sizes]
+    assert (TASKS[task].sizes, TASKS[task].timesteps) == (sizes, timesteps)
 
 
 def test_generate_gives_sets_of_the_sizes_asked_for():
@@ -121,8 +249,35 @@ def test_generate_repeats_itself_with_the_same_seed_only():
         assert not np.array_equal(one.inputs, three.inputs)
 
 
+@pytest.mark.parametrize("family", ["ramp", "mirror", "cyclic"])
+def test_generate_hands_the_family_on(family):
+    part, _ = generate("hardening", (3, 2), seed=5, family=family, timesteps=7)
+    assert part.source["family"] == family
+    stream = np.random.SeedSequence(5).spawn(2)[0]
+    np.testing.assert_array_equal(part.inputs, hardening(3, timesteps=7, seed=stream, family=family).inputs)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_option_of_none_is_that_of_the_paper(task):
+    """Of every task: also of one that knows no family."""
+    plain = generate(task, (3, 2), seed=1)
+    none = generate(task, (3, 2), seed=1, family=None, timesteps=None, maximum_strain=None)
+    for one, other in zip(plain, none, strict=True):
+        np.testing.assert_array_equal(one.inputs, other.inputs)
+        np.testing.assert_array_equal(one.targets, other.targets)
+        assert one.source == other.source
+        assert one.source.get("family") == TASKS[task].family
+
+
+def test_a_family_is_refused_where_the_strain_path_is_fixed():
+    with pytest.raises(InputError, match="ramberg-osgood: its strain path is fixed; leave the family 'ramp' out"):
+        generate("ramberg-osgood", (3,), family="ramp")
+
+
 def test_an_unknown_task_is_refused_with_the_choices():
-    with pytest.raises(InputError, match="unknown task 'elastisity'; choose one of elasticity"):
+    with pytest.raises(
+        InputError, match="unknown task 'elastisity'; choose one of elasticity, ramberg-osgood, hardening"
+    ):
         generate("elastisity")
 
 
@@ -132,3 +287,4 @@ def test_every_task_obeys_its_size_and_its_steps(task):
         assert part.inputs.shape[:2] == (size, 6)
         assert part.targets.shape[:2] == (size, 6)
         assert part.source["task"] == task
+        assert json.loads(json.dumps(part.source)) == part.source  # for reports

@@ -1,0 +1,69 @@
+"""The card of a trained network: what it does, within which range, how well, and how to train it again."""
+
+from dataclasses import fields
+
+from kspike_reg.experiments.configuration import Configuration
+
+__all__ = ["card", "training_command"]
+
+
+def card(metrics):
+    """The text of card.md, Markdown.
+
+    Args:
+        metrics: the content of a run's metrics.json.
+    """
+    data, test, configuration = metrics["data"], metrics["test"], metrics["configuration"]
+    names = [*data["inputs"], *data["outputs"]]
+    unit = {name: f" in {data['units'][name]}" if name in data["units"] else "" for name in names}
+    inputs = [f"- {name}{unit[name]}, from {low:.6g} to {high:.6g}" for name, (low, high) in data["range"].items()]
+    outputs = [f"- {name}{unit[name]}" for name in data["outputs"]]
+    steps = data["steps"]
+    length = (
+        str(steps["shortest"]) if steps["shortest"] == steps["longest"] else "{shortest} to {longest}".format(**steps)
+    )
+    errors = [
+        f"| {metric.replace('_', ' ')}, {space} | {_number(of['all'])} | {_number(of['last'])} |"
+        for space, metrics_of in test["errors"].items()
+        for metric, of in metrics_of.items()
+    ]
+    rates = [f"{name} {rate:.3f}" for name, rate in test["spike_rates"].items()]
+    versions = ", ".join(f"{name} {version}" for name, version in metrics["environment"]["versions"].items())
+    training = metrics["training"]
+    lines = [
+        f"# {configuration['kind'].upper()} on {configuration['task'] or 'paths from a file'}",
+        f"{configuration['depth']} hidden layers of {configuration['units']}, {configuration['population']} neurons "
+        f"that vote, {test['parameters']} parameters. Physical units in, physical units out.",
+        "## Task",
+        ", ".join(f"{name} {value}" for name, value in data["source"].items()),
+        "Inputs, and the range of the training data, outside which `predict` warns:",
+        "\n".join(inputs),
+        "Outputs:",
+        "\n".join(outputs),
+        f"Paths of {length} steps: {data['paths']['training']} for training, {data['paths']['validation']} for "
+        f"validation, {data['paths']['test']} for the test.",
+        "## Errors on the test set",
+        "\n".join(["| | all steps | last step |", "|---|---|---|", *errors]),
+        f"Spikes per neuron and step: {', '.join(rates)}." if rates else "",
+        "## Training",
+        f"    {training_command(configuration)}",
+        f"{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes, best on validation data after "
+        f"{training['best_epoch']}; seed {configuration['seed']}; {versions}; on {metrics['environment']['device']}.",
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def training_command(configuration):
+    """The command that trains a network of this configuration, a dictionary as in metrics.json."""
+    words = ["kspike-reg train"]
+    for field in fields(Configuration):
+        value = configuration[field.name]
+        value = tuple(value) if isinstance(value, list) else value
+        if value != field.default:
+            values = value if isinstance(value, tuple) else (value,)
+            words.append(f"--{field.name.replace('_', '-')} {' '.join(map(str, values))}")
+    return " ".join([*words, "--out FOLDER"])
+
+
+def _number(error):
+    return "undefined" if error is None else f"{error:.3e}"

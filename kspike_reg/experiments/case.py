@@ -1,0 +1,67 @@
+"""One run of a study, seen from outside."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from kspike_reg.evaluation import predict
+from kspike_reg.experiments.configuration import Configuration
+from kspike_reg.experiments.run import is_complete
+from kspike_reg.saving import load
+from kspike_reg.training import read_history
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of a study.
+
+    Args:
+        name: of the case, and of its folder.
+        configuration: what is run.
+        papers: what the paper ran.
+        folder: where the run is kept.
+    """
+
+    name: str
+    configuration: Configuration
+    papers: Configuration
+    folder: Path
+
+    @property
+    def cost(self):
+        """Steps of paths to be learned from, all epochs together: a measure of the time that the run takes."""
+        training, _, _ = self.configuration.sizes
+        return self.configuration.epochs * training * self.configuration.steps
+
+    @property
+    def done(self):
+        """Share of the run that is done; 1 only where it is complete."""
+        if is_complete(self.folder):
+            return 1.0
+        try:
+            epochs = (self.folder / "history.csv").read_bytes().count(b"\n") - 1
+        except OSError:
+            epochs = 0
+        return min(max(epochs, 0) / self.configuration.epochs, 0.999)
+
+    @property
+    def metrics(self):
+        """What a finished run found, see `run`."""
+        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+
+    @property
+    def history(self):
+        return read_history(self.folder / "history.csv")
+
+    @cached_property
+    def test(self):
+        """The test set, as `datasets.Paths`."""
+        return self.configuration.load_data()[2]
+
+    @cached_property
+    def prediction(self):
+        """The network's answer on the test set and its spread, each (n, T, outputs)."""
+        return predict(load(self.folder / "model.keras"), self.test, outside="ignore", return_spread=True)

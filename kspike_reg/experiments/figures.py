@@ -1,0 +1,136 @@
+"""The figures of the studies: from finished cases to axes by file name."""
+
+import numpy as np
+
+from kspike_reg import plotting
+from kspike_reg.experiments.memoryless import memoryless_error
+from kspike_reg.metrics import mean_relative_error
+
+__all__ = ["of_comparison", "of_cyclic", "of_elasticity", "of_grid", "of_ramberg_osgood", "of_recipe", "shared"]
+
+
+def shared(cases, count=6):
+    """What every study shows: the learning curves, and for its best case predictions, errors and calibration."""
+    best = min(cases, key=lambda case: error_of(case, "validation", metric="root_mean_squared_error"))
+    prediction, spread = best.prediction
+    test = best.test
+    mean, deviation = test.targets.mean(), test.targets.std()
+    reference, answer = (test.targets - mean) / deviation, (prediction - mean) / deviation
+    errors = [mean_relative_error(reference[i : i + 1], answer[i : i + 1]) for i in range(len(test))]
+    unit = test.units[test.target_names[0]]
+    calibration = plotting.calibration(spread, prediction - test.targets, unit)
+    figures = {
+        "learning_curves": plotting.learning_curves({case.name: case.history for case in cases[:20]}),
+        "predictions": plotting.path_predictions(test, prediction),
+        "sample_errors": plotting.sample_errors(errors),
+        "calibration": calibration,
+    }
+    for name in ("predictions", "sample_errors", "calibration"):
+        np.ravel(figures[name])[0].set_title(f"case {best.name}", fontsize="small")
+    return figures
+
+
+def error_of(case, of="test", steps="all", metric="mean_relative_error"):
+    """An error of a finished case on standardised data; NaN where it is undefined."""
+    error = case.metrics[of]["errors"]["standardised"][metric][steps]
+    return np.nan if error is None else error
+
+
+def of_elasticity(cases):
+    steps = [case.configuration.steps for case in cases]
+    errors = {
+        "all steps": [error_of(case) for case in cases],
+        "last step": [error_of(case, steps="last") for case in cases],
+    }
+    few, many = cases[steps.index(5)], cases[steps.index(100)]
+    return {
+        "error_against_steps": plotting.error_lines(steps, errors, "number of steps"),
+        "predictions_5_steps": plotting.path_predictions(few.test, few.prediction[0], count=2),
+        "predictions_100_steps": plotting.path_predictions(many.test, many.prediction[0], count=2),
+    }
+
+
+def of_ramberg_osgood(cases):
+    test = cases[0].test
+    strain = np.broadcast_to(np.linspace(0, test.source["maximum_strain"], test.targets.shape[1]), test.steps.shape)
+    axes = plotting.reference_curves(strain, test, "strain")
+    return {"reference_curves": axes}
+
+
+def of_grid(cases):
+    widths = sorted({case.configuration.units for case in cases})
+    populations = sorted({case.configuration.population for case in cases})
+    of = {(case.configuration.units, case.configuration.population): case for case in cases}
+    test = cases[0].test
+    figures = {"reference_curves": plotting.reference_curves(test.inputs[..., 0], test, "strain")}
+    for steps in ("last", "all"):
+        lines = {
+            f"{population} voters": [error_of(of[width, population], steps=steps) for width in widths]
+            for population in populations
+        }
+        axes = plotting.error_lines(widths, lines, "neurons in each hidden layer")
+        axes.set_title("last step" if steps == "last" else "all steps")
+        figures[f"error_against_width_{steps}"] = axes
+    return figures
+
+
+def of_comparison(cases):
+    predictions = {case.name: case.prediction[0] for case in cases}
+    test = cases[0].test
+    middle = int(np.argsort(np.max(np.abs(test.inputs[..., 0]), axis=1))[len(test) // 2])
+    return {
+        "reference_curves": plotting.reference_curves(test.inputs[..., 0], test, "strain"),
+        "single_path": plotting.compared_predictions(test, predictions, middle),
+    }
+
+
+def of_cyclic(cases):
+    kinds = {}
+    for case in _chosen(cases):
+        kinds.setdefault(case.configuration.kind, []).append(error_of(case, metric="root_mean_squared_error"))
+    training, _, test = cases[0].configuration.load_data()
+    label = "root mean square error / standard deviations of the stress"
+    best = {kind: min((case for case in cases if case.configuration.kind == kind), key=_validation) for kind in kinds}
+    predictions = {kind: case.prediction[0] for kind, case in best.items() if case.configuration.seed == 0}
+    # The same seed gives all kinds the same paths.
+    first = next(case for case in cases if case.configuration.seed == 0)
+    figures = {
+        "errors": plotting.seed_errors(kinds, label, {"without memory": memoryless_error(training, test)}),
+        "reference_curves": plotting.reference_curves(first.test.inputs[..., 0], first.test, "strain", count=3),
+    }
+    if predictions:
+        figures["single_path"] = plotting.compared_predictions(first.test, predictions, 0)
+    return figures
+
+
+def _chosen(cases):
+    """Of each kind the cases at the learning rate that is best on validation data."""
+    first = min(case.configuration.seed for case in cases)
+    rates = {}
+    for case in cases:
+        kind = case.configuration.kind
+        if case.configuration.seed == first and (kind not in rates or _validation(case) < _validation(rates[kind])):
+            rates[kind] = case
+    return [
+        case
+        for case in cases
+        if case.configuration.learning_rate == rates[case.configuration.kind].configuration.learning_rate
+    ]
+
+
+def _validation(case):
+    return error_of(case, "validation", metric="root_mean_squared_error")
+
+
+def of_recipe(cases):
+    figures = {}
+    for kind in {case.configuration.kind: None for case in cases}:
+        errors = {
+            case.name.removeprefix(f"{kind}_").replace("_", " "): [error_of(case, "validation")]
+            for case in cases
+            if case.configuration.kind == kind
+        }
+        lines = {"modern recipe": errors["modern"][0]}
+        label = "mean relative error on validation data (eq. 14, standardised)"
+        figures[f"ingredients_{kind}"] = plotting.seed_errors(errors, label, lines)
+    return figures

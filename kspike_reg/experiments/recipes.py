@@ -1,0 +1,29 @@
+"""Training recipes: what of a configuration each one sets. The study `recipe` is where the modern one comes from."""
+
+from kspike_reg.errors import InputError
+
+__all__ = ["RECIPES", "recipe"]
+
+MODERN = {
+    "epochs": 200,
+    "batch_size": 64,
+    "learning_rate": 1e-2,
+    "schedule": "cosine",
+    "warm_up": 0.05,
+    "clipping": 1.0,
+    "readout_decay": (0.0, 1.0),
+}
+
+# By the kind of neurons; "" is for those that have no entry.
+RECIPES = {"paper": {"": {}}, "modern": {"": MODERN, "slstm": MODERN | {"learning_rate": 5e-3}}}
+
+
+def recipe(name, kind):
+    """The fields of a `Configuration` that a recipe sets for networks of a kind.
+
+    Raises:
+        InputError: an unknown recipe.
+    """
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
+    return RECIPES[name].get(kind, RECIPES[name][""])

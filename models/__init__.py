@@ -1,0 +1,1 @@
+"""Trained networks, a folder each: kspike_reg.load takes their names."""
