@@ -162,13 +162,12 @@ def predict(options):
 
 @contextmanager
 def _warnings_in_one_line(options):
-    """Show each warning as errors are shown."""
-    with warnings.catch_warnings():
+    """Show each warning as errors are shown; where there is an error, that alone."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", OutOfRangeWarning)
-        warnings.showwarning = lambda message, *_: print(
-            f"kspike-reg {options.name}: warning: {message}", file=sys.stderr
-        )
         yield
+    for warning in caught:
+        print(f"kspike-reg {options.name}: warning: {warning.message}", file=sys.stderr)
 
 
 def _order(options):

@@ -164,7 +164,7 @@ def _readout(kind, units, fan_in, seeds, name, decay):
         return keras.layers.Dense(units, name=name, **options)
     if kind == "slstm" and decay is None:
         decay = (0.0, 1.0)
-    return LeakyIntegrator(units, return_sequences=True, name=name, **options, **_start("decay", decay, seeds))
+    return LeakyIntegrator(units, return_sequences=True, name=name, **options, **_start("readout_decay", decay, seeds))
 
 
 def _start(name, value, seeds):
@@ -181,4 +181,4 @@ def _start(name, value, seeds):
             f"received {value!r}"
         )
     draw = keras.initializers.RandomUniform(*ends, seed=next(seeds)) if pair else ends[0]
-    return {f"{name}_initializer": draw}
+    return {f"{name.removeprefix('readout_')}_initializer": draw}

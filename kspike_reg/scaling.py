@@ -5,6 +5,7 @@ With it travels the range that a network was trained on, and a model in physical
 
 import math
 import warnings
+import weakref
 from dataclasses import asdict
 
 import keras
@@ -96,6 +97,11 @@ def _are_ranges(lower, upper, count):
     )
 
 
+# A model that also gives the spread, for each that was asked for it: compiling takes seconds. Were it an attribute,
+# Keras would save it as a part.
+_WITH_SPREAD = weakref.WeakKeyDictionary()
+
+
 @keras.saving.register_keras_serializable("kspike_reg")
 class PhysicalModel(keras.Model):
     """A network from physical units to physical units that knows the range it was trained on."""
@@ -109,7 +115,7 @@ class PhysicalModel(keras.Model):
             outside: what to do where inputs leave the range that the network was trained on: "warn", "raise" or
                 "ignore".
             return_spread: whether to return how far the voters stand apart, see `spread_of`, beside the prediction,
-                from the same pass. Such a pass is compiled anew at each call.
+                from the same pass.
             *args, **kwargs: further arguments of `keras.Model.predict`.
 
         Returns:
@@ -123,8 +129,9 @@ class PhysicalModel(keras.Model):
         check_range(self, arrays[0] if arrays else None, outside)
         if not return_spread:
             return super().predict(x, *args, **kwargs)
-        both = keras.Model(self.input, [self.outputs[0], spread_of(self)])
-        return tuple(both.predict(x, *args, **kwargs))
+        if self not in _WITH_SPREAD:
+            _WITH_SPREAD[self] = keras.Model(self.input, [self.outputs[0], spread_of(self)])
+        return tuple(_WITH_SPREAD[self].predict(x, *args, **kwargs))
 
 
 def in_physical_units(model, inputs, targets):

@@ -21,6 +21,8 @@ def mirror(generator, paths, timesteps, maximum_strain):
     With an even number of steps the peak is held for two of them. Along these paths the stress is nearly a function
     of strain and step, so they ask for little memory; see `cyclic`.
     """
+    if timesteps < 3:
+        raise InputError(f"mirror: the way up and back needs at least 3 steps, received {timesteps}")
     up = np.linspace(0.0, 1.0, -(-timesteps // 2))
     return _ends(generator, paths, maximum_strain) * np.concatenate([up, up[::-1][timesteps % 2 :]])
 

@@ -1,5 +1,6 @@
 """The paper's tasks as data sets: paths drawn from a seed, and the stress that the law gives for them."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import numpy as np
 from kspike_reg import mechanics
 from kspike_reg.datasets.families import require_sizes, strain_paths
 from kspike_reg.datasets.paths import Paths
-from kspike_reg.errors import InputError
+from kspike_reg.errors import InputError, require_whole
 
 __all__ = ["TASKS", "Task", "elasticity", "generate", "hardening", "ramberg_osgood"]
 
@@ -176,6 +177,10 @@ def generate(task, sizes=None, *, seed=0, **options):
     options = {name: value for name, value in options.items() if value is not None}
     if "family" in options and TASKS[task].family is None:
         raise InputError(f"{task}: its strain path is fixed; leave the family {options['family']!r} out")
+    require_whole("generate", least=0, seed=seed)
+    unknown = set(options) - set(inspect.signature(TASKS[task].draw).parameters)
+    if unknown:
+        raise InputError(f"{task}: no such option: {', '.join(sorted(unknown))}")
     sizes = TASKS[task].sizes if sizes is None else sizes
     streams = np.random.SeedSequence(seed).spawn(len(sizes))
     return [TASKS[task].draw(size, seed=stream, **options) for size, stream in zip(sizes, streams, strict=True)]

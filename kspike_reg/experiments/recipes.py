@@ -1,4 +1,4 @@
-"""Training recipes: what of a configuration each one sets. The study `recipe` is where the modern one comes from."""
+"""Training recipes: what of a configuration each one sets. The study `recipe` tells what each ingredient brings."""
 
 from kspike_reg.errors import InputError
 
@@ -11,11 +11,22 @@ MODERN = {
     "schedule": "cosine",
     "warm_up": 0.05,
     "clipping": 1.0,
-    "readout_decay": (0.0, 1.0),
 }
+# Memories of every length to choose from, in the neurons and in the readout.
+INTEGRATING = MODERN | {"decay": (0.0, 1.0), "readout_decay": (0.0, 1.0)}
 
 # By the kind of neurons; "" is for those that have no entry.
-RECIPES = {"paper": {"": {}}, "modern": {"": MODERN, "slstm": MODERN | {"learning_rate": 5e-3}}}
+RECIPES = {
+    "paper": {"": {}},
+    "modern": {
+        "": MODERN | {"learning_rate": 5e-3},
+        "lif": INTEGRATING,
+        "rlif": INTEGRATING,
+        # An SLSTM's membrane starts small: thresholds drawn from [0, 1), as in the paper, leave most neurons silent.
+        # Its memory is in the cell, and a readout that lags only blurs it.
+        "slstm": MODERN | {"threshold": (0.05, 0.15), "readout_decay": (0.0, 0.1)},
+    },
+}
 
 
 def recipe(name, kind):

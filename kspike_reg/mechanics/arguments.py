@@ -4,7 +4,7 @@ import numpy as np
 
 from kspike_reg.errors import InputError
 
-__all__ = ["require_finite", "require_moduli"]
+__all__ = ["require_finite", "require_moduli", "require_shape"]
 
 
 def require_finite(law, **argument):
@@ -17,11 +17,25 @@ def require_finite(law, **argument):
 
 
 def require_moduli(law, least_is_zero=False, **moduli):
-    """Raise InputError unless every modulus, in MPa, is finite and above zero (or zero, where that is allowed)."""
+    """The named moduli as float64 arrays, refused unless all are finite and above zero (or zero, where allowed)."""
+    found = []
     for name, value in moduli.items():
         values = np.asarray(value, dtype=np.float64)
         enough = values >= 0 if least_is_zero else values > 0
         if not np.all(enough & np.isfinite(values)):
             expected = "zero or more" if least_is_zero else "more than zero"
-            received = value if values.ndim == 0 else f"values from {np.min(values)} to {np.max(values)}"
-            raise InputError(f"{law}: expected {name} to be {expected}, in MPa, received {name}={received!r}")
+            received = f"{value!r}" if values.ndim == 0 else f"values from {np.min(values)} to {np.max(values)}"
+            raise InputError(f"{law}: expected {name} to be {expected}, in MPa, received {name}={received}")
+        found.append(values)
+    return found
+
+
+def require_shape(law, **arguments):
+    """The shape to which the named arrays broadcast."""
+    try:
+        return np.broadcast_shapes(*(argument.shape for argument in arguments.values()))
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {argument.shape}" for name, argument in arguments.items())
+        raise InputError(
+            f"{law}: the shapes do not broadcast: {shapes}; give one value per path as an array of shape (paths, 1)"
+        ) from error

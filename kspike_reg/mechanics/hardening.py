@@ -35,7 +35,7 @@ def isotropic_hardening(
     where the equivalent plastic strain alpha grows with every plastic step and the back stress q follows the plastic
     strain, q = H * plastic strain. Each step is solved exactly by return mapping: an elastic trial, then, where the
     trial lies outside the elastic range, a plastic step of (|trial - q| - yield_stress - K alpha) / (E + K + H)
-    (Simo and Hughes, Computational Inelasticity, box 1.5). Before its first step a path is unstrained and free of stress.
+    (Simo and Hughes, Computational Inelasticity, box 1.5). Before its first step a path is free of strain and stress.
 
     Args:
         strain: dimensionless, shape (T,) or (n, T); finite; time runs along the last axis.
@@ -54,13 +54,13 @@ def isotropic_hardening(
     strain = require_finite("isotropic_hardening", strain=strain)
     if strain.ndim == 0:
         raise InputError("isotropic_hardening: expected paths of shape (T,) or (n, T), received a single strain")
-    require_moduli("isotropic_hardening", yield_stress=yield_stress, youngs_modulus=youngs_modulus)
-    require_moduli(
-        "isotropic_hardening",
-        least_is_zero=True,
-        hardening_modulus=hardening_modulus,
-        kinematic_modulus=kinematic_modulus,
-    )
+    constants = {"yield_stress": yield_stress, "youngs_modulus": youngs_modulus}
+    may_vanish = {"hardening_modulus": hardening_modulus, "kinematic_modulus": kinematic_modulus}
+    for name, value in (constants | may_vanish).items():
+        if np.ndim(value):
+            raise InputError(f"isotropic_hardening: expected one number for all paths, received {name}={value!r}")
+    require_moduli("isotropic_hardening", **constants)
+    require_moduli("isotropic_hardening", least_is_zero=True, **may_vanish)
     moduli = youngs_modulus + hardening_modulus + kinematic_modulus
     # Time first: a step then reads and writes contiguous memory.
     steps = np.ascontiguousarray(np.moveaxis(strain, -1, 0))

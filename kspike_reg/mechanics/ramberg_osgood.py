@@ -3,7 +3,7 @@
 import numpy as np
 
 from kspike_reg.errors import InputError
-from kspike_reg.mechanics.arguments import require_finite, require_moduli
+from kspike_reg.mechanics.arguments import require_finite, require_moduli, require_shape
 
 __all__ = ["ConvergenceError", "ramberg_osgood", "ramberg_osgood_strain"]
 
@@ -29,8 +29,13 @@ def ramberg_osgood_strain(stress, yield_stress, youngs_modulus=2.1e5, exponent=1
 
     Returns:
         The strain, float64, in the shape to which the arguments broadcast.
+
+    Raises:
+        InputError: an argument out of its range, or shapes that do not broadcast.
     """
-    stress = require_finite("ramberg_osgood_strain", stress=stress)
+    stress, yield_stress, youngs_modulus, exponent, _ = _arguments(
+        "ramberg_osgood_strain", yield_stress, youngs_modulus, exponent, stress=stress
+    )
     return stress / youngs_modulus + OFFSET * np.sign(stress) * (np.abs(stress) / yield_stress) ** exponent
 
 
@@ -57,20 +62,7 @@ def ramberg_osgood(strain, yield_stress, youngs_modulus=2.1e5, exponent=10.0):
         InputError: an argument out of its range, or shapes that do not broadcast.
         ConvergenceError: a value that did not converge.
     """
-    strain = require_finite("ramberg_osgood", strain=strain)
-    require_moduli("ramberg_osgood", yield_stress=yield_stress, youngs_modulus=youngs_modulus)
-    exponent = require_finite("ramberg_osgood", exponent=exponent)
-    if np.any(exponent < 1):
-        raise InputError(f"ramberg_osgood: expected an exponent of 1 or more, received {float(np.min(exponent))!r}")
-    arguments = (strain, np.asarray(yield_stress, np.float64), np.asarray(youngs_modulus, np.float64), exponent)
-    try:
-        shape = np.broadcast_shapes(*(argument.shape for argument in arguments))
-    except ValueError as error:
-        shapes = [argument.shape for argument in arguments]
-        raise InputError(
-            f"ramberg_osgood: strain, yield stress, modulus and exponent of shapes {shapes} do not broadcast; "
-            "give one yield stress per path as an array of shape (paths, 1)"
-        ) from error
+    *arguments, shape = _arguments("ramberg_osgood", yield_stress, youngs_modulus, exponent, strain=strain)
     # What is one number for all stays one number: a power with a scalar exponent is the faster one.
     flat = [a.reshape(()) if a.size == 1 else np.broadcast_to(a, shape).reshape(-1) for a in arguments]
     count = int(np.prod(shape))
@@ -79,6 +71,18 @@ def ramberg_osgood(strain, yield_stress, youngs_modulus=2.1e5, exponent=10.0):
         part = slice(start, start + CHUNK)
         stress[part] = _solve(*(a if a.ndim == 0 else a[part] for a in flat))
     return stress.reshape(shape)
+
+
+def _arguments(law, yield_stress, youngs_modulus, exponent, **variable):
+    """The four arguments as float64 arrays, and the shape to which they broadcast."""
+    exponent = require_finite(law, exponent=exponent)
+    if np.any(exponent < 1):
+        raise InputError(f"{law}: expected an exponent of 1 or more, received {float(np.min(exponent))!r}")
+    yield_stress, youngs_modulus = require_moduli(law, yield_stress=yield_stress, youngs_modulus=youngs_modulus)
+    constants = {"yield_stress": yield_stress, "youngs_modulus": youngs_modulus, "exponent": exponent}
+    ((name, value),) = variable.items()
+    arguments = {name: require_finite(law, **{name: value})} | constants
+    return *arguments.values(), require_shape(law, **arguments)
 
 
 def _solve(strain, yield_stress, youngs_modulus, exponent):

@@ -1,4 +1,4 @@
-"""Population voting: the mean over groups of neurons is the answer, and how far they stand apart says how sure it is."""
+"""Population voting: the mean over groups of neurons is the answer, their spread a sign of how sure it is."""
 
 import keras
 from keras import ops

@@ -75,7 +75,11 @@ def public_layers():
     for module in (kspike_reg.neurons, kspike_reg.scaling):
         for name in module.__all__:
             public = getattr(module, name)
-            if isinstance(public, type) and issubclass(public, keras.layers.Layer) and not issubclass(public, keras.Model):
+            if (
+                isinstance(public, type)
+                and issubclass(public, keras.layers.Layer)
+                and not issubclass(public, keras.Model)
+            ):
                 yield public
 
 

@@ -249,5 +249,7 @@ def test_an_exponent_below_one_is_refused_by_its_value(exponent):
 
 
 def test_shapes_that_do_not_broadcast_are_refused_with_the_way_out():
-    with pytest.raises(InputError, match=r"\(2, 3\), \(2,\).* do not broadcast; .*array of shape \(paths, 1\)"):
+    with pytest.raises(
+        InputError, match=r"do not broadcast: strain \(2, 3\), yield_stress \(2,\).*array of shape \(paths, 1\)"
+    ):
         ramberg_osgood(np.zeros((2, 3)), np.array([100.0, 200.0]))
