@@ -102,7 +102,8 @@ class _Worker:
         self.case = case
         self.said = tempfile.TemporaryFile()
         # Let the processes share the cores, whichever library computes.
-        threads = str(max(1, os.cpu_count() // workers))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = str(max(1, cores // workers))
         names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
         command = [sys.executable, "-m", "kspike_reg.experiments.worker", str(case.folder)]
         environment = os.environ | dict.fromkeys(names, threads)

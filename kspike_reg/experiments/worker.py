@@ -15,6 +15,7 @@ from kspike_reg.experiments.run import recorded_configuration, run
 
 
 def main(folder):
+    """Run what the folder's configuration.json says."""
     study = os.getppid()
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.getppid() == study or sys.exit(1))
     try:
