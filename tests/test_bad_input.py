@@ -101,8 +101,8 @@ def refused(place, capfd):
 def test_training_on_good_data_works_and_a_change_of_the_data_under_it_is_refused(place, capfd, refused):
     """The guard of all that is refused below: the same commands with good input return 0 and write their files."""
     assert main(train()) == 0
-    names = {"configuration.json", "model.keras", "metrics.json", "history.csv", "loss.png", "predictions.png"}
-    assert {path.name for path in (place / "new").iterdir()} == names
+    names = {"configuration.json", "model.keras", "card.md", "metrics.json", "history.csv"}
+    assert {path.name for path in (place / "new").iterdir()} == names | {"loss.png", "predictions.png"}
     assert main(train()) == 0  # the finished run is not repeated
     assert "error" not in capfd.readouterr().err
     (place / "tests.csv").write_text(TABLE.replace("150", "151"), encoding="utf-8")
@@ -340,10 +340,10 @@ def test_too_few_paths_to_split_are_refused_by_their_number(place, refused, coun
 @pytest.mark.parametrize(
     ("shares", "received"),
     [
-        (("0.5", "0.5", "0.5"), "[0.5, 0.5, 0.5]"),
-        (("1", "0", "0"), "[1.0, 0.0, 0.0]"),
-        (("1.5", "-0.25", "-0.25"), "[1.5, -0.25, -0.25]"),
-        (("nan", "0.5", "0.5"), "[nan, 0.5, 0.5]"),
+        (("0.5", "0.5", "0.5"), "(0.5, 0.5, 0.5)"),
+        (("1", "0", "0"), "(1.0, 0.0, 0.0)"),
+        (("1.5", "-0.25", "-0.25"), "(1.5, -0.25, -0.25)"),
+        (("nan", "0.5", "0.5"), "(nan, 0.5, 0.5)"),
     ],
 )
 def test_shares_that_do_not_sum_to_one_are_refused(refused, shares, received):
@@ -380,10 +380,10 @@ def test_data_without_named_columns_are_refused(refused, missing):
         (("--epochs", "-3"), ("epochs", "-3")),
         (("--batch-size", "0"), ("batch_size", "0")),
         (("--batch-size", "-16"), ("batch_size", "-16")),
-        (("--learning-rate", "0"), ("learning rate", "0.0")),
-        (("--learning-rate", "-0.001"), ("learning rate", "-0.001")),
-        (("--learning-rate", "nan"), ("learning rate", "nan")),
-        (("--learning-rate", "inf"), ("learning rate", "inf")),
+        (("--learning-rate", "0"), ("learning_rate", "0.0")),
+        (("--learning-rate", "-0.001"), ("learning_rate", "-0.001")),
+        (("--learning-rate", "nan"), ("learning_rate", "nan")),
+        (("--learning-rate", "inf"), ("learning_rate", "inf")),
         (("--seed", "-1"), ("seed", "-1")),
         (("--early-stopping", "0"), ("early_stopping", "0")),
         (("--units", "0"), ("units", "0")),

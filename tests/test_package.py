@@ -31,7 +31,7 @@ ROOMS = {
     "training": {"errors", "files"},
     "plotting": set(),
     "experiments": {
-        "errors", "files", "datasets", "evaluation", "network", "plotting", "saving", "scaling", "training"
+        "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "training"
     },
     "cli": {"errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
 }  # fmt: skip

@@ -7,7 +7,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from kspike_reg.datasets import Paths, elasticity
-from kspike_reg.plotting import loss_curves, path_predictions
+from kspike_reg.plotting import (
+    calibration,
+    compared_predictions,
+    error_lines,
+    learning_curves,
+    loss_curves,
+    path_predictions,
+    reference_curves,
+    sample_errors,
+    seed_errors,
+)
 
 HISTORY = {
     "epoch": [0.0, 1.0, 2.0, 3.0],
@@ -201,3 +211,85 @@ def test_the_numbers_given_are_left_as_they_were():
     path_predictions(paths, paths.targets)
     np.testing.assert_array_equal(paths.targets, before.targets)
     np.testing.assert_array_equal(paths.inputs, before.inputs)
+
+
+# ----------------------------------------------------------------------------------------- figures of the studies
+
+
+def test_learning_curves_show_the_lowest_loss_so_far_over_the_share_of_the_training():
+    axes = learning_curves({"one": HISTORY, "two": {"val_loss": [3.0, 1.0]}})
+    (_, _, x, y), (_, _, other_x, other_y) = curves(axes)
+    assert (x, y) == ((0.25, 0.5, 0.75, 1.0), (1.5, 0.7, 0.4, 0.4))
+    assert (other_x, other_y) == ((0.5, 1.0), (3.0, 1.0))
+    assert legend(axes) == ["one", "two"]
+    rendered(axes)
+
+
+def test_twenty_curves_are_told_apart_by_colour_or_line():
+    axes = learning_curves({str(number): HISTORY for number in range(20)})
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 20
+
+
+def test_error_lines_have_a_tick_for_each_number():
+    axes = error_lines([2, 5, 100], {"all": [0.3, 0.1, 0.2], "last": [0.5, np.nan, 0.05]}, "number of steps")
+    assert next(line[2:] for line in curves(axes)) == ((2, 5, 100), (0.3, 0.1, 0.2))
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "5", "100"]
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlabel()) == ("log", "log", "number of steps")
+    rendered(axes)
+
+
+def test_reference_curves_run_from_the_smallest_to_the_largest_target():
+    paths = elasticity(9, timesteps=3, seed=4)
+    across = np.cumsum(np.ones((9, 3)), axis=1) * np.arange(9)[:, None]
+    axes = reference_curves(across, paths, "another quantity", count=3)
+    ends = np.sort(paths.targets[:, -1, 0])
+    assert [line[3][-1] for line in curves(axes)] == [ends[0], ends[4], ends[8]]
+    smallest = int(np.argmin(paths.targets[:, -1, 0]))
+    assert curves(axes)[0][2] == tuple(across[smallest])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("another quantity", "stress / MPa")
+    rendered(axes)
+
+
+def test_sample_errors_show_every_path_and_their_mean():
+    axes = sample_errors(np.array([0.1, 0.4, 0.1]))
+    assert curves(axes)[0][3] == (0.1, 0.4, 0.1)
+    assert legend(axes) == ["path", "mean, 2.00e-01"]
+    rendered(axes)
+
+
+def test_compared_predictions_follow_one_path_to_its_end():
+    paths = Paths(
+        inputs=np.arange(8.0).reshape(2, 4, 1), targets=np.arange(8.0).reshape(2, 4, 1) ** 2, input_names=("strain",),
+        target_names=("stress",), lengths=np.array([4, 3]), units={"stress": "MPa"},
+    )  # fmt: skip
+    predictions = {"slstm": paths.targets + 1, "lstm": paths.targets - 1}
+    over_steps, over_strain = compared_predictions(paths, predictions, 1)
+    assert [line[2:] for line in curves(over_steps)] == [
+        ((0, 1, 2), (16, 25, 36)), ((0, 1, 2), (17, 26, 37)), ((0, 1, 2), (15, 24, 35))
+    ]  # fmt: skip
+    assert [line[2] for line in curves(over_strain)] == [(4, 5, 6)] * 3
+    assert legend(over_steps) == ["reference", "slstm", "lstm"]
+    assert (over_strain.get_xlabel(), over_steps.get_ylabel()) == ("strain", "stress / MPa")
+    rendered(over_steps)
+
+
+def test_calibration_sorts_by_spread_into_classes_of_one_size():
+    """Two classes of two: spreads 1, 2 with errors 3, -4, spreads 5, 10 with errors 0, 6; root mean squares by hand."""
+    axes = calibration(np.array([[5.0, 2.0], [10.0, 1.0]]), np.array([[0.0, -4.0], [6.0, 3.0]]), "MPa", bins=2)
+    (_, _, x, y) = curves(axes)[1]
+    np.testing.assert_allclose(x, np.sqrt([2.5, 62.5]), rtol=1e-12)
+    np.testing.assert_allclose(y, np.sqrt([12.5, 18.0]), rtol=1e-12)
+    # Ranks of spread 0 1 2 3, of |error| 1 2 0 3: the correlation is 1 - 6 (1 + 1 + 4) / (4 * 15) = 0.4.
+    assert legend(axes)[1] == "2 classes of spread; rank correlation 0.40"
+    assert axes.get_xlabel().endswith("/ MPa")
+    rendered(axes)
+
+
+def test_seed_errors_show_every_seed_their_mean_and_the_levels():
+    axes = seed_errors({"slstm": [0.1, 0.3], "rnn": [0.5]}, "error / deviations", {"without memory": 0.76})
+    lines = curves(axes)
+    assert [line[2:] for line in lines[:4]] == [((0.1, 0.3), (0, 0)), ((0.2,), (0,)), ((0.5,), (1,)), ((0.5,), (1,))]
+    assert lines[4][2] == (0.76, 0.76)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["slstm", "rnn"]
+    assert legend(axes) == ["without memory"]
+    rendered(axes)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from kspike_reg import cli
+from kspike_reg.experiments import Configuration, recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -53,20 +55,16 @@ def test_the_readme_shows_the_recorded_results():
 
 def test_the_demo_is_good_enough():
     assert error(DEMO["untrained"], "all") == pytest.approx(1, abs=0.1)  # knows nothing, says about zero
-    assert error(DEMO["test"], "all") < 5e-2
-    assert error(PAPER["test"], "all") < error(DEMO["test"], "all")
+    assert error(DEMO["test"], "all") < 2.66e-2  # the authors' own network at the paper's settings
 
 
 def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     makefile = (ROOT / "Makefile").read_text()
     epochs = int(re.search(r"^EPOCHS \?= (\d+)$", makefile, re.MULTILINE)[1])
     command = re.search(r"^\t.*kspike-reg (train .*) --epochs \$\(EPOCHS\)", makefile, re.MULTILINE)[1].split()
-    options = vars(cli._parser().parse_args([*command, "--epochs", str(epochs), "--out", "runs"]))
-    shared = set(options) & set(DEMO["configuration"])
-    assert len(shared) > 10
-    for name in shared:
-        value = options[name]
-        assert DEMO["configuration"][name] == (list(value) if isinstance(value, tuple) else value), name
+    options = cli._parser().parse_args([*command, "--epochs", str(epochs), "--out", "runs"])
+    expected = asdict(Configuration(**(recipe(options.recipe, options.kind) | cli._settings(options))))
+    assert DEMO["configuration"] == json.loads(json.dumps(expected))
     paper = PAPER["configuration"]
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)
 

@@ -22,7 +22,7 @@ def finished(tmp_path_factory):
 def test_a_run_writes_its_files(finished):
     _, folder, report = finished
     assert sorted(file.name for file in folder.iterdir()) == [
-        "configuration.json", "history.csv", "loss.png", "metrics.json", "model.keras", "predictions.png"
+        "card.md", "configuration.json", "history.csv", "loss.png", "metrics.json", "model.keras", "predictions.png"
     ]  # fmt: skip
     assert json.loads((folder / "metrics.json").read_text()) == report
     history = pd.read_csv(folder / "history.csv")
@@ -39,10 +39,12 @@ def test_the_report_says_how_it_came_about(finished):
     assert report["configuration"]["units"] == configuration.units
     assert set(report["environment"]["versions"]) >= {"python", "keras", "kspike_reg", "numpy"}
     assert report["environment"]["device"]
+    strain = configuration.load_data()[0].inputs
     assert report["data"] == {
-        "source": {"task": "elasticity", "maximum_strain": 1e-3, "youngs_modulus": 2.1e5},
+        "source": {"task": "elasticity", "family": "ramp", "maximum_strain": 1e-3, "youngs_modulus": 2.1e5},
         "inputs": ["strain"],
         "outputs": ["stress"],
+        "range": {"strain": [strain.min(), strain.max()]},
         "units": {"stress": "MPa"},
         "paths": {"training": 1024, "validation": 1024, "test": 1024},
         "steps": {"shortest": 4, "longest": 4},
@@ -109,7 +111,7 @@ def test_a_users_own_paths_of_unequal_length(tmp_path):
     assert report["data"]["source"] == {"file": "bars.csv"}
     model = load(tmp_path / "run" / "model.keras")
     paths = datasets.read(file, model.get_layer("standardise").names, model.get_layer("restore").names)
-    assert evaluation.predict(model, paths).shape == (40, 9, 2)
+    assert evaluation.predict(model, paths, outside="ignore").shape == (40, 9, 2)
     with np.errstate(all="raise"):
         assert evaluation.evaluate(model, paths)["errors"]["standardised"]["mean_relative_error"]["all"] < 2
 

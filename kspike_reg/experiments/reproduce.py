@@ -85,12 +85,12 @@ def _run_all(cases, workers, watch):
             done = [case.done for case in cases]
             share = sum(case.cost * part for case, part in zip(cases, done, strict=True)) / whole
             watch(share, done.count(1.0), len(cases))
-            failures += [worker.failure for worker in running if worker.ended and worker.failure]
-            running = [worker for worker in running if not worker.ended]
+            for worker in [worker for worker in running if worker.ended]:
+                running.remove(worker)
+                failures += filter(None, [worker.failure()])
     finally:
         for worker in running:
-            worker.process.terminate()
-            worker.process.wait()
+            worker.stop()
     if failures:
         raise InputError("; ".join(failures))
 
@@ -100,25 +100,29 @@ class _Worker:
 
     def __init__(self, case, workers):
         self.case = case
-        self.said = tempfile.TemporaryFile()
         # Let the processes share the cores, whichever library computes.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        threads = str(max(1, cores // workers))
         names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+        environment = os.environ | dict.fromkeys(names, str(max(1, cores // workers)))
         command = [sys.executable, "-m", "kspike_reg.experiments.worker", str(case.folder)]
-        environment = os.environ | dict.fromkeys(names, threads)
+        # A file, since a pipe that nobody reads would fill up.
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `failure` or `stop`)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said, env=environment)
 
     @property
     def ended(self):
         return self.process.poll() is not None
 
-    @property
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.said.close()
+
     def failure(self):
-        """One line on what went wrong; None where nothing did."""
+        """One line on what went wrong in a process that ended; None where nothing did."""
+        with self.said:
+            self.said.seek(0)
+            lines = self.said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
         if self.process.returncode == 0:
             return None
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "it said nothing"
-        return f"case {self.case.name} ended with exit status {self.process.returncode}: {last}"
+        return f"case {self.case.name} ended with exit status {self.process.returncode}: {lines[-1]}"
