@@ -10,6 +10,7 @@ from kspike_reg.evaluation import evaluate
 from kspike_reg.experiments.card import card
 from kspike_reg.experiments.run import recorded_configuration
 from kspike_reg.network import spiking_layers
+from kspike_reg.saving import trained_networks
 from kspike_reg.scaling import scaling_of
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -54,4 +55,4 @@ def test_its_card_is_that_of_its_metrics_and_its_range_that_of_the_file(name):
 
 
 def test_all_that_there_are_are_tested():
-    assert {folder.name for folder in MODELS.iterdir() if folder.is_dir()} == set(NAMES)
+    assert set(trained_networks()) == set(NAMES)
