@@ -1,14 +1,14 @@
 """Errors of predicted paths, each named by its denominator; NumPy only.
 
-All take `reference` and `prediction` of shape (n, T) or (n, T, outputs), `steps` ("all" or "last") and, where paths
-differ in length, `lengths`, shape (n,). Whether the numbers are standardised or physical is the caller's to say.
+All errors take `reference` and `prediction` of shape (n, T) or (n, T, outputs), `steps` ("all" or "last") and, where
+paths differ in length, `lengths`, shape (n,). Whether the numbers are standardised or physical is the caller's to say.
 """
 
 import numpy as np
 
 from kspike_reg.errors import InputError
 
-__all__ = ["mean_pointwise_relative_error", "mean_relative_error", "root_mean_squared_error"]
+__all__ = ["mean_pointwise_relative_error", "mean_relative_error", "rank_correlation", "root_mean_squared_error"]
 
 
 def mean_relative_error(reference, prediction, steps="all", *, lengths=None):
@@ -68,6 +68,15 @@ def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None)
     """
     _, difference, counts = _prepare("root_mean_squared_error", reference, prediction, steps, lengths)
     return float(np.sqrt(np.mean(difference[counts] ** 2)))
+
+
+def rank_correlation(one, other):
+    """Spearman's rank correlation of two arrays of one shape: 1 where one always rises with the other, 0 unrelated."""
+    ranks = []
+    for values in (one, other):
+        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[np.ravel(place)])  # ties share their mean rank
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _prepare(metric, reference, prediction, steps, lengths):

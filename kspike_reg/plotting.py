@@ -10,6 +10,8 @@ from itertools import cycle
 import numpy as np
 from matplotlib.figure import Figure
 
+from kspike_reg.metrics import rank_correlation
+
 __all__ = [
     "calibration",
     "compared_predictions",
@@ -194,7 +196,7 @@ def calibration(spread, error, unit, bins=20, axes=None):
     x, y = (np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(values, bins)]) for values in classes)
     ends = np.array([min(x.min(), y.min()), max(x.max(), y.max())])
     axes.loglog(ends, ends, color=BLACK, linestyle="--", linewidth=1, label="spread equals error")
-    rank = np.corrcoef(*(np.argsort(np.argsort(np.abs(values))) for values in classes))[0, 1]
+    rank = rank_correlation(spread, np.abs(error))
     axes.loglog(x, y, "o", color=BLUE, label=f"{bins} classes of spread; rank correlation {rank:.2f}")
     axes.set(xlabel=f"spread of the population / {unit}", ylabel=f"root mean square error / {unit}")
     axes.grid(alpha=0.3)

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kspike_reg.errors import InputError
-from kspike_reg.metrics import mean_pointwise_relative_error, mean_relative_error, root_mean_squared_error
+from kspike_reg.metrics import (
+    mean_pointwise_relative_error,
+    mean_relative_error,
+    rank_correlation,
+    root_mean_squared_error,
+)
 
 thorough = settings(max_examples=100, deadline=None, derandomize=True)
 METRICS = (mean_relative_error, mean_pointwise_relative_error, root_mean_squared_error)
@@ -266,3 +271,11 @@ def test_zeros_that_are_few_steps_away_from_the_last_do_not_count_there():
     reference = np.array([[0.0, 0.0, 4.0]])
     for metric in RELATIVE:
         assert metric(reference, np.array([[0.0, 0.0, 5.0]]), "last") == 0.25
+
+
+def test_rank_correlation_sees_order_alone_and_shares_ranks_among_equals():
+    """By hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4, each with mean 2.5: 4.5 / sqrt(4.5 * 5)."""
+    assert rank_correlation([1.0, 5.0, 5.0, 900.0], [-3.0, 0.2, 0.1, 7.0]) == pytest.approx(4.5 / np.sqrt(22.5))
+    rising = np.array([[0.1, 3.0], [2.0, 50.0]])
+    assert rank_correlation(rising, np.exp(rising)) == pytest.approx(1.0)
+    assert rank_correlation(rising, -rising) == pytest.approx(-1.0)

@@ -29,7 +29,7 @@ ROOMS = {
     "saving": {"errors", "files", "network", "scaling"},
     "evaluation": {"errors", "metrics", "network", "scaling"},
     "training": {"errors", "files"},
-    "plotting": set(),
+    "plotting": {"metrics"},
     "experiments": {
         "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "training"
     },

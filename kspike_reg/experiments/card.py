@@ -22,8 +22,10 @@ def card(metrics):
     length = (
         str(steps["shortest"]) if steps["shortest"] == steps["longest"] else "{shortest} to {longest}".format(**steps)
     )
+    own = " and ".join(sorted({data["units"][name] for name in data["outputs"] if name in data["units"]}))
+    spaces = {"standardised": "standardised", "physical": f"in {own or 'the own units of the data'}"}
     errors = [
-        f"| {metric.replace('_', ' ')}, {space} | {_number(of['all'])} | {_number(of['last'])} |"
+        f"| {metric.replace('_', ' ')}, {spaces[space]} | {_number(of['all'])} | {_number(of['last'])} |"
         for space, metrics_of in test["errors"].items()
         for metric, of in metrics_of.items()
     ]

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from kspike_reg.evaluation import predict
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.experiments.run import is_complete
+from kspike_reg.metrics import mean_relative_error
 from kspike_reg.saving import load
+from kspike_reg.scaling import scaling_of
 from kspike_reg.training import read_history
 
 __all__ = ["Case"]
@@ -62,6 +66,18 @@ class Case:
         return self.configuration.load_data()[2]
 
     @cached_property
+    def model(self):
+        """The trained network, in physical units."""
+        return load(self.folder / "model.keras")
+
+    @cached_property
     def prediction(self):
         """The network's answer on the test set and its spread, each (n, T, outputs)."""
-        return predict(load(self.folder / "model.keras"), self.test, outside="ignore", return_spread=True)
+        return predict(self.model, self.test, outside="ignore", return_spread=True)
+
+    @property
+    def path_errors(self):
+        """The relative error of each path of the test set, eq. 14 on standardised data, shape (n,)."""
+        _, scaling = scaling_of(self.model)
+        pair = [(values - scaling.mean) / scaling.deviation for values in (self.test.targets, self.prediction[0])]
+        return np.array([mean_relative_error(*(values[[path]] for values in pair)) for path in range(len(self.test))])

@@ -4,30 +4,41 @@ import numpy as np
 
 from kspike_reg import plotting
 from kspike_reg.experiments.memoryless import memoryless_error
-from kspike_reg.metrics import mean_relative_error
 
-__all__ = ["of_comparison", "of_cyclic", "of_elasticity", "of_grid", "of_ramberg_osgood", "of_recipe", "shared"]
+__all__ = [
+    "best",
+    "chosen",
+    "error_of",
+    "of_comparison",
+    "of_cyclic",
+    "of_elasticity",
+    "of_grid",
+    "of_ramberg_osgood",
+    "of_recipe",
+    "shared",
+]
 
 
-def shared(cases, count=6):
+def shared(cases):
     """What every study shows: the learning curves, and for its best case predictions, errors and calibration."""
-    best = min(cases, key=lambda case: error_of(case, "validation", metric="root_mean_squared_error"))
-    prediction, spread = best.prediction
-    test = best.test
-    mean, deviation = test.targets.mean(), test.targets.std()
-    reference, answer = (test.targets - mean) / deviation, (prediction - mean) / deviation
-    errors = [mean_relative_error(reference[i : i + 1], answer[i : i + 1]) for i in range(len(test))]
+    case = best(cases)
+    prediction, spread = case.prediction
+    test = case.test
     unit = test.units[test.target_names[0]]
-    calibration = plotting.calibration(spread, prediction - test.targets, unit)
     figures = {
         "learning_curves": plotting.learning_curves({case.name: case.history for case in cases[:20]}),
         "predictions": plotting.path_predictions(test, prediction),
-        "sample_errors": plotting.sample_errors(errors),
-        "calibration": calibration,
+        "sample_errors": plotting.sample_errors(case.path_errors),
+        "calibration": plotting.calibration(spread, prediction - test.targets, unit),
     }
     for name in ("predictions", "sample_errors", "calibration"):
-        np.ravel(figures[name])[0].set_title(f"case {best.name}", fontsize="small")
+        np.ravel(figures[name])[0].set_title(f"case {case.name}", fontsize="small")
     return figures
+
+
+def best(cases):
+    """The case with the least root mean square error on validation data."""
+    return min(cases, key=_validation)
 
 
 def error_of(case, of="test", steps="all", metric="mean_relative_error"):
@@ -91,12 +102,12 @@ def of_comparison(cases):
 def of_cyclic(cases):
     """Errors of all seeds beside the memoryless floor, reference curves, and one path as all networks see it."""
     kinds = {}
-    for case in _chosen(cases):
+    for case in chosen(cases):
         kinds.setdefault(case.configuration.kind, []).append(error_of(case, metric="root_mean_squared_error"))
     training, _, test = cases[0].configuration.load_data()
     label = "root mean square error / standard deviations of the stress"
-    best = {kind: min((case for case in cases if case.configuration.kind == kind), key=_validation) for kind in kinds}
-    predictions = {kind: case.prediction[0] for kind, case in best.items() if case.configuration.seed == 0}
+    bests = {kind: best(case for case in cases if case.configuration.kind == kind) for kind in kinds}
+    predictions = {kind: case.prediction[0] for kind, case in bests.items() if case.configuration.seed == 0}
     # The same seed gives all kinds the same paths.
     first = next(case for case in cases if case.configuration.seed == 0)
     figures = {
@@ -108,7 +119,7 @@ def of_cyclic(cases):
     return figures
 
 
-def _chosen(cases):
+def chosen(cases):
     """Of each kind the cases at the learning rate that is best on validation data."""
     first = min(case.configuration.seed for case in cases)
     rates = {}

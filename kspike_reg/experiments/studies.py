@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kspike_reg.experiments import figures
+from kspike_reg.experiments import figures, summaries
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.experiments.recipes import recipe
 
@@ -23,6 +23,7 @@ class Study:
         quick: fields that all cases get in the short form.
         reported: the paper's errors, eq. 14, by case, (all steps, last step); None where it gives none.
         figures: a function of the finished cases that returns axes by file name.
+        summary: a function of the finished cases that returns the rows of a table that sums them up.
         recipe: how the networks are trained unless one says otherwise.
     """
 
@@ -32,6 +33,7 @@ class Study:
     modern: dict
     quick: dict
     figures: Callable
+    summary: Callable = lambda cases: []
     reported: dict = field(default_factory=dict)
     recipe: str = "paper"
 
@@ -168,6 +170,7 @@ STUDIES = {
         modern={"epochs": 30},
         quick={"epochs": 3, "training_paths": 512},
         figures=figures.of_cyclic,
+        summary=summaries.of_cyclic,
         recipe="modern",
     ),
     "recipe": Study(
@@ -177,6 +180,7 @@ STUDIES = {
         modern={},
         quick={},
         figures=figures.of_recipe,
+        summary=summaries.of_recipe,
         recipe="modern",
     ),
 }
