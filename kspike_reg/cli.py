@@ -3,29 +3,16 @@
 Bad input ends in one line on standard error and exit status 2. Keras is imported only once the arguments are read.
 """
 
-import argparse
 import os
 import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
 
+from kspike_reg.arguments import Help, Parser, describe_evaluate, describe_predict, describe_reproduce, describe_train
 from kspike_reg.errors import InputError, OutOfRangeWarning
 
 __all__ = ["main"]
-
-CHOICES = {
-    "task": ("elasticity", "ramberg-osgood", "hardening"),
-    "family": ("ramp", "mirror", "cyclic"),
-    "study": ("elasticity", "ramberg-osgood", "hardening-grid", "hardening-comparison", "cyclic", "recipe"),
-    "recipe": ("paper", "modern"),
-    "schedule": ("constant", "cosine"),
-    "loss_weighting": ("uniform", "relative"),
-    "kind": ("lif", "rlif", "slstm", "dense", "rnn", "gru", "lstm"),
-    "reset": ("subtract", "zero", "none"),
-    "readout": ("membrane", "spikes"),
-    "outside": ("warn", "raise", "ignore"),
-}
 
 
 def main(arguments=None):
@@ -251,148 +238,20 @@ def _quiet_start():
             os.close(kept)
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, where there are any."""
-
-    def _get_help_string(self, action):
-        return action.help if action.default in (None, ()) else super()._get_help_string(action)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
-
-
 def _parser():
     description = "Regression with spiking neural networks on history-dependent data."
-    parser = _Parser(prog="kspike-reg", description=description)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    parser = Parser(prog="kspike-reg", description=description)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (function, text, describe) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
+        command = commands.add_parser(name, help=text, description=text, formatter_class=Help)
         command.set_defaults(command=function, name=name)
         describe(command)
     return parser
 
 
-def _describe_train(command):
-    add = command.add_argument_group("data").add_mutually_exclusive_group(required=True).add_argument
-    add("--task", choices=CHOICES["task"], help="a task of the paper")
-    add("--data", metavar="FILE", help="your own paths, .csv (columns path, step, ...) or .npz")
-    columns = command.add_argument_group("columns of --data")
-    add = columns.add_argument
-    add("--inputs", nargs="+", default=(), metavar="NAME", help="input quantities")
-    add("--outputs", nargs="+", default=(), metavar="NAME", help="quantities to be learned")
-    _describe_order(columns)
-    shares = "shares of the paths for training, validation and test"
-    add("--split", nargs=3, type=float, default=(0.7, 0.15, 0.15), metavar="SHARE", help=shares)
-    add = _adder(command.add_argument_group("paths of --task"))
-    add("--timesteps", "the paper's", "steps of a path", type=int)
-    add("--family", "the paper's", "how the strain goes", choices=CHOICES["family"])
-    add("--training-paths", "the paper's", "paths to learn from", type=int)
-    _describe_network(command)
-    _describe_training(command)
-    command.add_argument("--tensorboard", action="store_true", help="log for TensorBoard in the run's folder")
-    out = "folder for the run's files; a killed run goes on there"
-    command.add_argument("--out", required=True, metavar="FOLDER", help=out)
-
-
-def _describe_network(command):
-    add = _adder(command.add_argument_group("network"))
-    add("--kind", "lif", "neurons of the hidden layers", choices=CHOICES["kind"])
-    add("--units", 128, "neurons in each hidden layer", type=int)
-    add("--population", 128, "neurons that vote, a multiple of the outputs", type=int)
-    add("--depth", 3, "hidden layers", type=int)
-    add("--surrogate", "atan", "derivative of the spike")
-    add("--reset", "subtract", "what a spike does to the membrane", choices=CHOICES["reset"])
-    add("--readout", "membrane", "what the readout sees", choices=CHOICES["readout"])
-    start = {"nargs": "+", "type": float, "metavar": "NUMBER"}
-    add("--decay", "the paper's", "of the membranes at the start, a number or the ends of a draw", **start)
-    add("--threshold", "the paper's", "of the neurons at the start, likewise", **start)
-    add("--readout-decay", "the paper's", "of the readout at the start, likewise", **start)
-
-
-def _describe_training(command):
-    group = command.add_argument_group("training")
-    recipe = "what the options below are unless you give them; the defaults shown are the paper's"
-    group.add_argument("--recipe", choices=CHOICES["recipe"], default="paper", help=recipe)
-    add = _adder(group)
-    add("--epochs", 2000, "epochs in total", type=int)
-    add("--batch-size", 1024, "paths in a step of the optimizer", type=int)
-    add("--learning-rate", 0.001, "of AdamW", type=float)
-    add("--weight-decay", 0.01, "of AdamW", type=float)
-    add("--schedule", "constant", "of the learning rate", choices=CHOICES["schedule"])
-    add("--warm-up", 0.0, "share of the training over which the learning rate rises", type=float)
-    add("--clipping", None, "largest norm of the gradient", type=float)
-    add("--loss-weighting", "uniform", "of the paths", choices=CHOICES["loss_weighting"])
-    add("--last-step-weight", 1.0, "how many other steps the last one counts for", type=float)
-    add("--early-stopping", None, "stop after so many epochs without a better validation loss", type=int)
-    add("--seed", 0, "of data, initial weights and order of batches", type=int)
-
-
-def _adder(group):
-    """Adds options that are absent unless given, so that a recipe may set them; the help tells their defaults."""
-
-    def add(flag, default, text, **options):
-        help_text = text if default is None else f"{text} (default: {default})"
-        group.add_argument(flag, default=argparse.SUPPRESS, help=help_text, **options)
-
-    return add
-
-
-def _describe_reproduce(command):
-    command.add_argument("study", choices=CHOICES["study"], help="the first four are the paper's")
-    command.add_argument("--quick", action="store_true", help="a short form, minutes on two cores")
-    command.add_argument("--recipe", choices=CHOICES["recipe"], help="of the training (default: the study's own)")
-    command.add_argument("--workers", type=int, default=1, help="cases to run at a time")
-    command.add_argument("--out", metavar="FOLDER", help="folder for the study's files (default: in runs/)")
-    add = _adder(command.add_argument_group("instead of the study's own settings, for all its cases"))
-    add("--epochs", None, "epochs in total", type=int)
-    add("--training-paths", None, "paths to learn from", type=int)
-    add("--units", None, "neurons in each hidden layer", type=int)
-    add("--population", None, "neurons that vote", type=int)
-    add("--batch-size", None, "paths in a step of the optimizer", type=int)
-    add("--seed", None, "of data, initial weights and order of batches", type=int)
-
-
-def _describe_evaluate(command):
-    command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
-    command.add_argument("--data", required=True, metavar="FILE", help="paths with inputs and outputs, .csv or .npz")
-    _describe_columns(command, "inputs", "outputs")
-    _describe_outside(command)
-
-
-def _describe_predict(command):
-    command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
-    command.add_argument("--input", required=True, metavar="FILE", help="input paths, .csv or .npz")
-    command.add_argument("--output", required=True, metavar="FILE", help="the CSV file to write")
-    command.add_argument("--overwrite", action="store_true", help="replace the output file where it exists")
-    command.add_argument("--spread", action="store_true", help="write how far the voters stand apart, NAME_spread, too")
-    _describe_columns(command, "inputs")
-    _describe_outside(command)
-
-
-def _describe_outside(command):
-    text = "what to do where inputs leave the range that the network was trained on"
-    command.add_argument("--outside", choices=CHOICES["outside"], default="warn", help=text)
-
-
-def _describe_order(command):
-    command.add_argument("--path-column", default="path", metavar="NAME", help="CSV column that tells the path")
-    command.add_argument("--step-column", default="step", metavar="NAME", help="CSV column that orders its steps")
-
-
-def _describe_columns(command, *sides):
-    _describe_order(command)
-    for side in sides:
-        text = f"columns of the {side}, in the model's order (default: those it was trained on)"
-        command.add_argument(f"--{side}", nargs="+", default=argparse.SUPPRESS, metavar="NAME", help=text)
-
-
 COMMANDS = {
-    "train": (train, "Train a network on a task of the paper or on your own paths.", _describe_train),
-    "reproduce": (reproduce, "Run one of the studies: tables, figures, a report.", _describe_reproduce),
-    "evaluate": (evaluate, "Errors and spike rates of a trained network on your own paths.", _describe_evaluate),
-    "predict": (predict, "Predict the outputs of your own paths, in physical units.", _describe_predict),
+    "train": (train, "Train a network on a task of the paper or on your own paths.", describe_train),
+    "reproduce": (reproduce, "Run one of the studies: tables, figures, a report.", describe_reproduce),
+    "evaluate": (evaluate, "Errors and spike rates of a trained network on your own paths.", describe_evaluate),
+    "predict": (predict, "Predict the outputs of your own paths, in physical units.", describe_predict),
 }

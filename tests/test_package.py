@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import kspike_reg
-from kspike_reg import cli, datasets, network, scaling
+from kspike_reg import arguments, datasets, experiments, network, scaling
+from kspike_reg.experiments import configuration
 from kspike_reg.neurons import cell
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,8 @@ ROOMS = {
     "experiments": {
         "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "training"
     },
-    "cli": {"errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
+    "arguments": set(),
+    "cli": {"arguments", "errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
 }  # fmt: skip
 
 
@@ -91,11 +93,18 @@ def test_public_names():
 
 def test_the_choices_of_the_command_line_are_those_of_the_package():
     """The command line repeats them so that it can answer before Keras is loaded."""
-    assert set(cli.CHOICES["kind"]) == set(network.KINDS)
-    assert set(cli.CHOICES["task"]) == set(datasets.TASKS)
-    assert set(cli.CHOICES["reset"]) == set(cell.RESETS)
-    assert set(cli.CHOICES["readout"]) == set(cell.OUTPUTS)
-    assert set(cli.CHOICES["outside"]) == set(scaling.OUTSIDE)
+    assert {name: set(choices) for name, choices in arguments.CHOICES.items()} == {
+        "task": set(datasets.TASKS),
+        "family": set(datasets.FAMILIES),
+        "study": set(experiments.STUDIES),
+        "recipe": set(experiments.RECIPES),
+        "schedule": set(configuration.SCHEDULES),
+        "loss_weighting": set(configuration.LOSS_WEIGHTINGS),
+        "kind": set(network.KINDS),
+        "reset": set(cell.RESETS),
+        "readout": set(cell.OUTPUTS),
+        "outside": set(scaling.OUTSIDE),
+    }
 
 
 def test_metadata_agree():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from kspike_reg import InputError, build, cli, datasets, experiments
+from kspike_reg import InputError, arguments, build, cli, datasets, experiments
 from kspike_reg.experiments import STUDIES, Configuration, recipe
 from kspike_reg.experiments.card import training_command
 from kspike_reg.experiments.memoryless import memoryless_error
@@ -274,9 +274,9 @@ def test_memory_is_worth_nothing_on_ramps_and_much_on_cyclic_paths():
 
 def test_the_command_line_runs_a_study(finished, capsys, monkeypatch):
     folder, results, _ = finished
-    monkeypatch.setitem(cli.CHOICES, "study", ("tiny",))
-    arguments = ["reproduce", "tiny", "--recipe", "modern", "--quick", "--units", "5", "--out", str(folder)]
-    assert cli.main(arguments) == 0
+    monkeypatch.setitem(arguments.CHOICES, "study", ("tiny",))
+    words = ["reproduce", "tiny", "--recipe", "modern", "--quick", "--units", "5", "--out", str(folder)]
+    assert cli.main(words) == 0
     said = capsys.readouterr().out
     error = results["cases"]["lif"]["test"]["errors"]["standardised"]["mean_relative_error"]["all"]
     assert f"{error:.3e}" in said
