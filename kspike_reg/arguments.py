@@ -76,9 +76,7 @@ def _describe_network(command):
 
 def _describe_training(command):
     group = command.add_argument_group("training")
-    recipe = (
-        "sets these options, and how decays and thresholds start, unless you do; shown are the paper's"
-    )
+    recipe = "sets these options, and how decays and thresholds start, unless you do; shown are the paper's"
     group.add_argument("--recipe", choices=CHOICES["recipe"], default="paper", help=recipe)
     add = _adder(group)
     add("--epochs", 2000, "epochs in total", type=int)

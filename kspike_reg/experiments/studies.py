@@ -117,7 +117,9 @@ def _recipe(finished, quick):
     for kind, fields in SMALL.items():
         fields = fields | {"kind": kind}
         modern = recipe("modern", kind) | fields
-        cases[f"{kind}_paper"] = fields
+        # Said in so many words, since what a case does not say the study's recipe sets.
+        papers = {name: getattr(Configuration, name) for name in modern}
+        cases[f"{kind}_paper"] = papers | fields
         cases |= {f"{kind}_modern_seed_{seed}": modern | {"seed": seed} for seed in SEEDS[:3]}
         for name in recipe("modern", kind).keys() - {"epochs"}:
             cases[f"{kind}_papers_{name}"] = modern | {name: getattr(Configuration, name)}

@@ -223,6 +223,21 @@ def test_the_cyclic_study_gives_all_kinds_the_same_rates_and_the_best_of_them_fi
     assert len(cases) == len(first) + len(EQUAL_WIDTHS) * (len(SEEDS) - 1)
 
 
+def test_the_study_of_the_recipe_changes_one_ingredient_at_a_time(tmp_path):
+    settings = {"recipe": "modern", "quick": False, "changes": {}}
+    cases = {case.name: case.configuration for case in _cases(STUDIES["recipe"], tmp_path, settings, [])}
+    for kind in ("lif", "rlif", "slstm"):
+        modern = cases.pop(f"{kind}_modern_seed_0")
+        papers = cases.pop(f"{kind}_paper")
+        assert papers.changed(modern).keys() == recipe("modern", kind).keys() - {"epochs"}
+        assert (papers.batch_size, papers.schedule, papers.threshold, papers.epochs) == (
+            1024, "constant", None, modern.epochs
+        )  # fmt: skip
+        others = [case for name, case in cases.items() if name.startswith(f"{kind}_")]
+        assert len(others) >= 12
+        assert all(len(case.changed(modern)) == 1 for case in others)
+
+
 def test_a_card_s_command_gives_the_same_configuration():
     configuration = Configuration(
         task="hardening", kind="slstm", family="cyclic", decay=(0.1,), threshold=(0.05, 0.15), warm_up=0.05, seed=3,
