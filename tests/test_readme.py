@@ -75,6 +75,12 @@ def test_the_readme_shows_the_comparison_on_cyclic_paths():
     assert block("cyclic") == cyclic_block()
 
 
+def test_the_readme_tells_the_floor_without_memory():
+    record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
+    floor = record["summary"][-1]["RMSE / deviations"]
+    assert f"is off by {floor:.2f} standard deviations" in " ".join(README.split())
+
+
 def test_the_readme_tells_what_the_papers_settings_reach():
     reached = f"reaches {error(PAPER['test'], 'all'):.2e} in {PAPER['training']['seconds'] / 60:.0f} minutes"
     assert reached in " ".join(README.split())
