@@ -9,6 +9,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kspike_reg.metrics import rank_correlation
 
@@ -94,7 +95,10 @@ def learning_curves(histories, axes=None):
         axes.semilogy(np.arange(1, len(losses) + 1) / len(losses), losses, linewidth=1, label=name, **style)
     axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=1 + len(histories) // 10)
+    # Beside the picture where there are too many for it.
+    axes.legend(
+        fontsize="x-small", **({} if len(histories) <= 6 else {"bbox_to_anchor": (1.01, 1), "loc": "upper left"})
+    )
     return axes
 
 
@@ -112,7 +116,8 @@ def error_lines(numbers, errors, label, axes=None):
         axes.loglog(numbers, line, marker=marker, linewidth=1, label=name, **style)
     axes.set(xlabel=label, ylabel="mean relative error (eq. 14, standardised)")
     axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
+    _plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend()
     return axes
@@ -220,6 +225,7 @@ def seed_errors(errors, label, lines=None, axes=None):
     for (name, level), style in zip((lines or {}).items(), _styles(1), strict=False):
         axes.axvline(level, linewidth=1, label=name, **style)
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
     axes.set_yticks(range(len(errors)), list(errors))
     axes.invert_yaxis()
     axes.set(xlabel=label)
@@ -231,6 +237,13 @@ def seed_errors(errors, label, lines=None, axes=None):
 
 def _axes(axes, height=4):
     return Figure(figsize=(6, height), layout="constrained").subplots() if axes is None else axes
+
+
+def _plain_numbers(axis):
+    """Label a logarithmic axis at 1, 2 and 5 of each decade: errors often span less than one."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _styles(start=0):

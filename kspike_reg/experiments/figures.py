@@ -106,17 +106,15 @@ def of_cyclic(cases):
         kinds.setdefault(case.configuration.kind, []).append(error_of(case, metric="root_mean_squared_error"))
     training, _, test = cases[0].configuration.load_data()
     label = "root mean square error / standard deviations of the stress"
-    bests = {kind: best(case for case in cases if case.configuration.kind == kind) for kind in kinds}
-    predictions = {kind: case.prediction[0] for kind, case in bests.items() if case.configuration.seed == 0}
-    # The same seed gives all kinds the same paths.
-    first = next(case for case in cases if case.configuration.seed == 0)
-    figures = {
+    # One seed, so that all kinds see the same paths.
+    first = [case for case in chosen(cases) if case.configuration.seed == cases[0].configuration.seed]
+    predictions = {case.configuration.kind: case.prediction[0] for case in first}
+    strain = first[0].test.inputs[..., 0]
+    return {
         "errors": plotting.seed_errors(kinds, label, {"without memory": memoryless_error(training, test)}),
-        "reference_curves": plotting.reference_curves(first.test.inputs[..., 0], first.test, "strain", count=3),
+        "reference_curves": plotting.reference_curves(strain, first[0].test, "strain", count=3),
+        "single_path": plotting.compared_predictions(first[0].test, predictions, 0),
     }
-    if predictions:
-        figures["single_path"] = plotting.compared_predictions(first.test, predictions, 0)
-    return figures
 
 
 def chosen(cases):
