@@ -1,6 +1,6 @@
 """The order of the tests."""
 
-LONGEST = ("test_backends.py", "test_resume.py")
+LONGEST = ("test_backends.py", "test_resume.py", "test_reproduce.py")
 
 
 def pytest_collection_modifyitems(items):

@@ -64,6 +64,8 @@ def assert_files_are_whole(folder):
         elif file.suffix == ".csv":
             text = file.read_text()  # empty before the first epoch ends
             assert text == "" or text.endswith("\n")
+        elif file.suffix == ".md":
+            assert file.read_text().endswith(".\n")
         else:
             assert file.read_bytes().startswith(b"\x89PNG")
 
