@@ -88,7 +88,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(tmp_path, unint
     assert_same(results(folder), uninterrupted)
     left = sorted(file.name for file in folder.iterdir())
     assert left == sorted(
-        ["configuration.json", "history.csv", "loss.png", "metrics.json", "model.keras", "predictions.png"]
+        ["card.md", "configuration.json", "history.csv", "loss.png", "metrics.json", "model.keras", "predictions.png"]
     )
 
 
