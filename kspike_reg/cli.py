@@ -68,7 +68,6 @@ def reproduce(options):
         def watch(share, finished, cases):
             if not progress.live.is_started:
                 # What an earlier call did says nothing about the speed of this one.
-                progress.update(task, completed=share)
                 progress.reset(task, start=True, completed=share, total=1.0, shown="")
                 progress.start()
             progress.update(task, completed=share, shown=f"{share:.1%}, {finished} of {cases} cases")
@@ -85,6 +84,8 @@ def print_study(results):
     from rich.console import Console
     from rich.table import Table
 
+    from kspike_reg.evaluation import error_text
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=results["title"])
     table.add_column("errors on the test sets")
     for name in ("eq. 14, all steps", "last step", "pointwise, all", "RMSE / deviations", "minutes"):
@@ -97,8 +98,7 @@ def print_study(results):
             errors["mean_pointwise_relative_error"]["all"],
             errors["root_mean_squared_error"]["all"],
         ]
-        texts = ["undefined" if error is None else f"{error:.3e}" for error in columns]
-        table.add_row(name, *texts, f"{case['training']['seconds'] / 60:.1f}")
+        table.add_row(name, *map(error_text, columns), f"{case['training']['seconds'] / 60:.1f}")
     Console(highlight=False).print(table)
 
 
@@ -109,8 +109,7 @@ def _settings(options):
     from kspike_reg.experiments import Configuration
 
     names = {field.name for field in fields(Configuration)}
-    given = {name: value for name, value in vars(options).items() if name in names}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def evaluate(options):
@@ -167,6 +166,8 @@ def print_report(test, units, untrained=None):
     from rich.console import Console
     from rich.table import Table
 
+    from kspike_reg.evaluation import error_text
+
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("error on the test set" if untrained else "error", min_width=29)
@@ -180,7 +181,7 @@ def print_report(test, units, untrained=None):
         for metric in metrics:
             values = [result["errors"][space][metric][steps] for _, result, steps in columns]
             label = metric.replace("_", " ") + (", eq. 14" if metric == "mean_relative_error" else "")
-            table.add_row(label, *("undefined" if value is None else f"{value:.3e}" for value in values))
+            table.add_row(label, *map(error_text, values))
         table.add_section()
     console.print(table)
     for layer, rate in test["spike_rates"].items():

@@ -8,7 +8,7 @@ from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
 from kspike_reg.scaling import check_range, scaling_of, spread_of
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["error_text", "evaluate", "predict"]
 
 
 def predict(model, paths, batch_size=256, *, outside="warn", return_spread=False):
@@ -61,7 +61,7 @@ def evaluate(model, paths, batch_size=256, *, outside="warn"):
             f"the paths have {paths.targets.shape[2]} targets ({', '.join(paths.target_names)})"
         )
     prediction, _, rates = _run(model, paths, batch_size, outside)
-    standardised = [(values - scaling.mean) / scaling.deviation for values in (paths.targets, prediction)]
+    standardised = [scaling.standardise(values) for values in (paths.targets, prediction)]
     relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
     return {
         "errors": {
@@ -71,6 +71,11 @@ def evaluate(model, paths, batch_size=256, *, outside="warn"):
         "spike_rates": rates,
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }
+
+
+def error_text(error):
+    """An error of an evaluation for people; None is one that is undefined."""
+    return "undefined" if error is None else f"{error:.3e}"
 
 
 def _errors(measures, reference, prediction, lengths):

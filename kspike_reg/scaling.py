@@ -75,6 +75,10 @@ class Standardise(keras.layers.Layer):
         deviation = ops.convert_to_tensor(self.deviation, dtype=self.compute_dtype)
         return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
 
+    def standardise(self, values):
+        """Physical values, a NumPy array (..., quantities), on the standardised scale, whichever way the layer goes."""
+        return (values - self.mean) / self.deviation
+
     def compute_output_shape(self, input_shape):
         return input_shape
 

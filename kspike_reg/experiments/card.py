@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 
+from kspike_reg.evaluation import error_text
 from kspike_reg.experiments.configuration import Configuration
 
 __all__ = ["card", "training_command"]
@@ -25,7 +26,7 @@ def card(metrics):
     own = " and ".join(sorted({data["units"][name] for name in data["outputs"] if name in data["units"]}))
     spaces = {"standardised": "standardised", "physical": f"in {own or 'the own units of the data'}"}
     errors = [
-        f"| {metric.replace('_', ' ')}, {spaces[space]} | {_number(of['all'])} | {_number(of['last'])} |"
+        f"| {metric.replace('_', ' ')}, {spaces[space]} | {error_text(of['all'])} | {error_text(of['last'])} |"
         for space, metrics_of in test["errors"].items()
         for metric, of in metrics_of.items()
     ]
@@ -58,14 +59,10 @@ def card(metrics):
 def training_command(configuration):
     """The command that trains a network of this configuration, a dictionary as in metrics.json."""
     words = ["kspike-reg train"]
+    configuration = Configuration.of_record(configuration)
     for field in fields(Configuration):
-        value = configuration[field.name]
-        value = tuple(value) if isinstance(value, list) else value
+        value = getattr(configuration, field.name)
         if value != field.default:
             values = value if isinstance(value, tuple) else (value,)
             words.append(f"--{field.name.replace('_', '-')} {' '.join(map(str, values))}")
     return " ".join([*words, "--out FOLDER"])
-
-
-def _number(error):
-    return "undefined" if error is None else f"{error:.3e}"

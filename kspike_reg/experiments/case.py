@@ -9,6 +9,7 @@ import numpy as np
 
 from kspike_reg.evaluation import predict
 from kspike_reg.experiments.configuration import Configuration
+from kspike_reg.experiments.memoryless import memoryless_error
 from kspike_reg.experiments.run import is_complete
 from kspike_reg.metrics import mean_relative_error
 from kspike_reg.saving import load
@@ -51,7 +52,7 @@ class Case:
             epochs = 0
         return min(max(epochs, 0) / self.configuration.epochs, 0.999)
 
-    @property
+    @cached_property
     def metrics(self):
         """What a finished run found, see `run`."""
         return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
@@ -64,6 +65,12 @@ class Case:
     def test(self):
         """The test set, as `datasets.Paths`."""
         return self.configuration.load_data()[2]
+
+    @cached_property
+    def memoryless_error(self):
+        """What a guess without memory leaves of the test set, see `memoryless_error`."""
+        training, _, test = self.configuration.load_data()
+        return memoryless_error(training, test)
 
     @cached_property
     def model(self):
@@ -79,5 +86,5 @@ class Case:
     def path_errors(self):
         """The relative error of each path of the test set, eq. 14 on standardised data, shape (n,)."""
         _, scaling = scaling_of(self.model)
-        pair = [(values - scaling.mean) / scaling.deviation for values in (self.test.targets, self.prediction[0])]
+        pair = [scaling.standardise(values) for values in (self.test.targets, self.prediction[0])]
         return np.array([mean_relative_error(*(values[[path]] for values in pair)) for path in range(len(self.test))])

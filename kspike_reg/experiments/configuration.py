@@ -1,6 +1,6 @@
 """All that decides the result of one run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import keras
 import numpy as np
@@ -77,6 +77,9 @@ class Configuration:
     seed: int = 0
 
     def __post_init__(self):
+        for name, value in asdict(self).items():
+            if isinstance(value, list):  # as JSON and the command line give them
+                object.__setattr__(self, name, tuple(value))
         if (self.task is None) == (self.data is None):
             raise InputError("expected either a task or a data file, one of the two")
         if self.task is not None and self.task not in datasets.TASKS:
@@ -107,6 +110,11 @@ class Configuration:
                 raise InputError(
                     f"training: unknown {name} {getattr(self, name)!r}; choose one of {', '.join(choices)}"
                 )
+
+    @classmethod
+    def of_record(cls, record):
+        """The configuration that a configuration.json or the metrics of a run tell of, a dictionary."""
+        return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def changed(self, other):
         """What differs from another configuration: pairs (here, there) by the name of the field."""

@@ -3,10 +3,10 @@
 import numpy as np
 
 from kspike_reg import plotting
-from kspike_reg.experiments.memoryless import memoryless_error
 
 __all__ = [
     "best",
+    "by_setting",
     "chosen",
     "error_of",
     "of_comparison",
@@ -16,6 +16,7 @@ __all__ = [
     "of_ramberg_osgood",
     "of_recipe",
     "shared",
+    "validation_error",
 ]
 
 
@@ -38,7 +39,7 @@ def shared(cases):
 
 def best(cases):
     """The case with the least root mean square error on validation data."""
-    return min(cases, key=_validation)
+    return min(cases, key=lambda case: validation_error(case.metrics))
 
 
 def error_of(case, of="test", steps="all", metric="mean_relative_error"):
@@ -101,50 +102,54 @@ def of_comparison(cases):
 
 def of_cyclic(cases):
     """Errors of all seeds beside the memoryless floor, reference curves, and one path as all networks see it."""
-    kinds = {}
-    for case in chosen(cases):
-        kinds.setdefault(case.configuration.kind, []).append(error_of(case, metric="root_mean_squared_error"))
-    training, _, test = cases[0].configuration.load_data()
+    kinds = chosen(cases)
+    errors = {
+        kind: [error_of(case, metric="root_mean_squared_error") for case in seeds] for kind, seeds in kinds.items()
+    }
     label = "root mean square error / standard deviations of the stress"
     # One seed, so that all kinds see the same paths.
-    first = [case for case in chosen(cases) if case.configuration.seed == cases[0].configuration.seed]
+    seed = cases[0].configuration.seed
+    first = [case for seeds in kinds.values() for case in seeds if case.configuration.seed == seed]
     predictions = {case.configuration.kind: case.prediction[0] for case in first}
     strain = first[0].test.inputs[..., 0]
     return {
-        "errors": plotting.seed_errors(kinds, label, {"without memory": memoryless_error(training, test)}),
+        "errors": plotting.seed_errors(errors, label, {"without memory": cases[0].memoryless_error}),
         "reference_curves": plotting.reference_curves(strain, first[0].test, "strain", count=3),
         "single_path": plotting.compared_predictions(first[0].test, predictions, 0),
     }
 
 
 def chosen(cases):
-    """Of each kind the cases at the learning rate that is best on validation data."""
+    """Of each kind the cases at the learning rate that is best on validation data, by the kind."""
     first = min(case.configuration.seed for case in cases)
-    rates = {}
+    groups = {}
+    for kind in dict.fromkeys(case.configuration.kind for case in cases):
+        of_kind = [case for case in cases if case.configuration.kind == kind]
+        rate = best(case for case in of_kind if case.configuration.seed == first).configuration.learning_rate
+        groups[kind] = [case for case in of_kind if case.configuration.learning_rate == rate]
+    return groups
+
+
+def by_setting(cases):
+    """The cases of the study of the recipe by the kind of neurons and the setting, those of its seeds together."""
+    settings = {}
     for case in cases:
         kind = case.configuration.kind
-        if case.configuration.seed == first and (kind not in rates or _validation(case) < _validation(rates[kind])):
-            rates[kind] = case
-    return [
-        case
-        for case in cases
-        if case.configuration.learning_rate == rates[case.configuration.kind].configuration.learning_rate
-    ]
+        name, _, _ = case.name.removeprefix(f"{kind}_").partition("_seed_")
+        settings.setdefault(kind, {}).setdefault(name.replace("_", " "), []).append(case)
+    return settings
 
 
-def _validation(case):
-    return error_of(case, "validation", metric="root_mean_squared_error")
+def validation_error(metrics):
+    """The root mean square error on validation data, by which runs are chosen; from the content of metrics.json."""
+    return metrics["validation"]["errors"]["standardised"]["root_mean_squared_error"]["all"]
 
 
 def of_recipe(cases):
     """What each ingredient brings: the error on validation data, by the kind of neurons."""
     figures = {}
-    for kind in {case.configuration.kind: None for case in cases}:
-        errors = {}
-        for case in cases:
-            if case.configuration.kind == kind:
-                name, _, _ = case.name.removeprefix(f"{kind}_").partition("_seed_")
-                errors.setdefault(name.replace("_", " "), []).append(error_of(case, "validation"))
+    for kind, settings in by_setting(cases).items():
+        errors = {name: [error_of(case, "validation") for case in seeds] for name, seeds in settings.items()}
         label = "mean relative error on validation data (eq. 14, standardised)"
         figures[f"ingredients_{kind}"] = plotting.seed_errors(errors, label, {"modern": np.mean(errors["modern"])})
     return figures

@@ -33,7 +33,9 @@ def write_report(study, plan, folder, cases, settings):
         "environment": cases[0].metrics["environment"],
         "cases": {case.name: _result(case) for case in cases},
     }
-    table = pd.DataFrame([_row(case, cases) for case in cases])
+    configurations = [asdict(case.configuration) for case in cases]
+    differs = [name for name in configurations[0] if len({repr(other[name]) for other in configurations}) > 1]
+    table = pd.DataFrame([_row(case, differs) for case in cases])
     with replacing(folder / "results.csv") as partial:
         table.to_csv(partial, index=False)
     drawn = figures.shared(cases) | plan.figures(cases)
@@ -53,10 +55,8 @@ def _result(case):
     }
 
 
-def _row(case, cases):
+def _row(case, differs):
     """One line of the table: what tells the case from the others, what it took, and its errors on the test set."""
-    configurations = [asdict(other.configuration) for other in cases]
-    differs = [name for name in configurations[0] if len({repr(other[name]) for other in configurations}) > 1]
     metrics = case.metrics
     row = {"case": case.name} | {name: getattr(case.configuration, name) for name in differs}
     row |= {"parameters": metrics["test"]["parameters"], "minutes": round(metrics["training"]["seconds"] / 60, 2)}

@@ -153,9 +153,7 @@ def claim(folder, configuration):
 
 def recorded_configuration(folder):
     """The configuration of the run in `folder`, from its configuration.json."""
-    record = json.loads((Path(folder) / "configuration.json").read_text(encoding="utf-8"))
-    fields = {field.name: record[field.name] for field in dataclasses.fields(Configuration)}
-    return Configuration(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    return Configuration.of_record(json.loads((Path(folder) / "configuration.json").read_text(encoding="utf-8")))
 
 
 def _fingerprint(configuration):

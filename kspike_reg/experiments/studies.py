@@ -77,7 +77,9 @@ def _cyclic(finished, quick):
     if not cases.keys() <= finished.keys():
         return cases
     for kind, units in EQUAL_WIDTHS.items():
-        error = {rate: _validation_error(finished[_cyclic_name(kind, rate, seeds[0])]) for rate in LEARNING_RATES}
+        error = {
+            rate: figures.validation_error(finished[_cyclic_name(kind, rate, seeds[0])]) for rate in LEARNING_RATES
+        }
         best = min(error, key=error.get)
         for seed in seeds[1:]:
             fields = {"kind": kind, "units": units, "learning_rate": best, "seed": seed}
@@ -87,10 +89,6 @@ def _cyclic(finished, quick):
 
 def _cyclic_name(kind, rate, seed):
     return f"{kind}_rate_{rate:g}_seed_{seed}"
-
-
-def _validation_error(metrics):
-    return metrics["validation"]["errors"]["standardised"]["root_mean_squared_error"]["all"]
 
 
 # Small enough to be trained many times.

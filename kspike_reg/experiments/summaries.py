@@ -2,19 +2,15 @@
 
 import numpy as np
 
-from kspike_reg.experiments.figures import chosen, error_of
-from kspike_reg.experiments.memoryless import memoryless_error
+from kspike_reg.experiments.figures import by_setting, chosen, error_of
 
 __all__ = ["of_cyclic", "of_recipe"]
 
 
 def of_cyclic(cases):
     """Each kind at its best learning rate: mean and spread over the seeds; and the guess without memory."""
-    kinds = {}
-    for case in chosen(cases):
-        kinds.setdefault(case.configuration.kind, []).append(case)
     rows = []
-    for kind, seeds in kinds.items():
+    for kind, seeds in chosen(cases).items():
         errors = [error_of(case, metric="root_mean_squared_error") for case in seeds]
         row = {
             "network": kind,
@@ -27,41 +23,40 @@ def of_cyclic(cases):
             "RMSE / deviations": float(np.mean(errors)),
             "its deviation over the seeds": float(np.std(errors, ddof=1)),
         }
-        row["mean relative error, eq. 14"] = float(np.mean([error_of(case) for case in seeds]))
-        row["minutes each"] = float(np.mean([case.metrics["training"]["seconds"] for case in seeds]) / 60)
+        row["mean relative error, eq. 14"] = _mean(error_of, seeds)
+        row["minutes each"] = _mean(_minutes, seeds)
         rows.append(row)
-    training, _, test = cases[0].configuration.load_data()
     floor = dict.fromkeys(rows[0], "") | {"network": "a guess without memory"}
-    return [*rows, floor | {"RMSE / deviations": memoryless_error(training, test)}]
+    return [*rows, floor | {"RMSE / deviations": cases[0].memoryless_error}]
 
 
 def of_recipe(cases):
     """Each setting by kind: its errors on validation data, and how many times those of the modern recipe they are."""
-    settings = {}
-    for case in cases:
-        kind = case.configuration.kind
-        name, _, _ = case.name.removeprefix(f"{kind}_").partition("_seed_")
-        settings.setdefault((kind, name), []).append(case)
-
-    def mean(kind, name, measure):
-        return float(np.mean([measure(case) for case in settings[kind, name]]))
-
     measures = {
         "eq. 14, all steps": lambda case: error_of(case, "validation"),
         "eq. 14, last step": lambda case: error_of(case, "validation", "last"),
     }
     rows = []
-    for kind, name in settings:
-        row = {"neurons": kind, "setting": name.replace("_", " "), "seeds": len(settings[kind, name])}
-        for label, measure in measures.items():
-            row[label] = mean(kind, name, measure)
-            row[f"{label}, times the modern"] = mean(kind, name, measure) / mean(kind, "modern", measure)
-        row["spikes per neuron and step"] = mean(
-            kind, name, lambda case: np.mean(list(case.metrics["test"]["spike_rates"].values()))
-        )
-        row["before training"] = mean(
-            kind, name, lambda case: np.mean(list(case.metrics["untrained"]["spike_rates"].values()))
-        )
-        row["minutes"] = mean(kind, name, lambda case: case.metrics["training"]["seconds"] / 60)
-        rows.append(row)
+    for kind, settings in by_setting(cases).items():
+        for name, seeds in settings.items():
+            row = {"neurons": kind, "setting": name, "seeds": len(seeds)}
+            for label, measure in measures.items():
+                row[label] = _mean(measure, seeds)
+                row[f"{label}, times the modern"] = row[label] / _mean(measure, settings["modern"])
+            row["spikes per neuron and step"] = _mean(lambda case: _rate(case, "test"), seeds)
+            row["before training"] = _mean(lambda case: _rate(case, "untrained"), seeds)
+            row["minutes"] = _mean(_minutes, seeds)
+            rows.append(row)
     return rows
+
+
+def _mean(measure, cases):
+    return float(np.mean([measure(case) for case in cases]))
+
+
+def _rate(case, of):
+    return np.mean(list(case.metrics[of]["spike_rates"].values()))
+
+
+def _minutes(case):
+    return case.metrics["training"]["seconds"] / 60
