@@ -1,0 +1,36 @@
+"""What a network costs: operations counted from its recorded activity, and energies by published figures.
+
+    trained model - spike record - operation counts - energy table
+
+Nothing in the main flow imports this room. Each name is imported when it is first asked for, since some need Keras
+and one, `ModelEnergy`, a package of its own.
+"""
+
+import importlib
+
+# Public names by the module that holds them.
+_HOMES = {
+    "profile": "kspike_reg.energy.profiler",
+    "EnergyReport": "kspike_reg.energy.report",
+    "EnergyTable": "kspike_reg.energy.report",
+    "DEVICES": "kspike_reg.energy.devices",
+    "Device": "kspike_reg.energy.devices",
+    "read_device": "kspike_reg.energy.devices",
+    "Cost": "kspike_reg.energy.counts",
+    "Recurrence": "kspike_reg.energy.counts",
+    "Synapses": "kspike_reg.energy.counts",
+    "register_layer": "kspike_reg.energy.counts",
+    "ModelEnergy": "kspike_reg.energy.model_energy",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kspike_reg.energy' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,244 @@
+"""Counting the operations of a network on given data: `profile`."""
+
+import weakref
+
+import keras
+import numpy as np
+
+from kspike_reg.energy.recorder import Recorder, graph_of, plan_of
+from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
+from kspike_reg.errors import InputError, require_whole
+
+__all__ = ["profile"]
+
+# Recorders by the graph that they run: compiling takes seconds. They hold the layers, not the graph.
+_RECORDERS = weakref.WeakKeyDictionary()
+
+
+def profile(model, inputs, mask=None, batch_size=256, bits=32):
+    """Run a network and count its operations, exactly, by layer and by source.
+
+    Spiking layers of this package hand on spikes where `output="spikes"`, so the layers after them are driven by
+    events; everything else hands on real values. See `kspike_reg.energy.counts` for what an operation is. Dropout and
+    other layers that act in training alone cost nothing. The layers run as in `model.predict`, batch by batch, and
+    the spikes are counted on the way, so memory does not grow with the data.
+
+    Args:
+        model: a functional or sequential `keras.Model` of known layers, nested as deeply as you like; physical or
+            standardised, trained or not.
+        inputs: shape (n, T, features), in the units that the model takes; or `datasets.Paths`; for a model with
+            several inputs a list of arrays, or a dictionary by the names of the inputs. An input without a time axis,
+            (n, features), counts as one step.
+        mask: booleans (n, T), True for the steps of a path, which come first, False for the padding after them,
+            which is neither looked at nor counted; None where there is no padding, or the paths know it.
+        batch_size: paths at a time.
+        bits: width of a number in memory, for the footprints in bytes.
+
+    Returns:
+        An `EnergyReport` with the counts over all the data.
+
+    Raises:
+        InputError: no data, shapes that do not fit the model, numbers that are not finite, a layer that nobody
+            registered or that is used in a way that cannot be counted, or an answer that is not finite.
+    """
+    graph = graph_of(model)
+    if graph is None:
+        raise InputError(
+            f"profile: cannot look into {type(model).__name__} {getattr(model, 'name', model)!r}; expected a built "
+            "functional or sequential keras.Model without a call of its own"
+        )
+    require_whole("profile", batch_size=batch_size, bits=bits)
+    if graph not in _RECORDERS:
+        calls, outputs = plan_of(graph)
+        _RECORDERS[graph] = calls, Recorder(calls, outputs)
+    calls, recorder = _RECORDERS[graph]
+    inputs, mask = _checked(graph, inputs, mask)
+    if mask is not None:
+        refusing = [call.name for call in calls if call.refuses_padding]
+        if refusing:
+            raise InputError(
+                f"profile: the layer {refusing[0]!r} runs backwards or reshapes time, which padding would change; "
+                "profile paths of one length at a time, without a mask"
+            )
+    counts = _stream(recorder, inputs, mask, batch_size)
+    by_call = [{} for _ in calls]
+    for (number, name), count in zip(recorder.columns, counts, strict=True):
+        by_call[number][name] = count
+    samples = len(inputs[0])
+    timed = next((array.shape[1] for array in inputs if array.ndim == 3), 1)
+    return EnergyReport(
+        model=model.name,
+        samples=samples,
+        steps=samples * timed if mask is None else int(mask.sum()),
+        bits=int(bits),
+        layers=_layers(calls, by_call, int(bits)),
+    )
+
+
+def _stream(recorder, inputs, mask, batch_size):
+    """The sums of all columns over all paths, as Python integers."""
+    samples = len(inputs[0])
+    batches = -(-samples // batch_size)
+    size = -(-samples // batches)  # batches of one size, so that one graph serves all
+    totals = 0
+    for start in range(0, samples, size):
+        # The last batch is filled up with paths that were counted before.
+        rows = np.arange(start, start + size) % samples
+        data = {"inputs": [array[rows] for array in inputs]} | ({} if mask is None else {"mask": mask[rows]})
+        record = recorder.predict_on_batch(data)[: samples - start]
+        if not record[:, 0].all():
+            raise InputError(
+                f"profile: the answer for path {start + int(np.argmin(record[:, 0]))} is not finite; are its inputs in "
+                "the units that the model was trained in?"
+            )
+        totals = totals + record[:, 1:].sum(axis=0, dtype=np.int64)
+    return [int(total) for total in totals]
+
+
+# ------------------------------------------------------------------------------------------------------ what comes in
+
+
+def _checked(graph, inputs, mask):
+    """The inputs as a list of arrays in the model's order and precision, zeros in the padding, and the mask or None."""
+    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+        if mask is not None:
+            raise InputError("profile: the paths bring a mask of their own; leave out mask=...")
+        inputs, mask = inputs.inputs, inputs.mask
+    names = [tensor.name for tensor in graph.inputs]
+    if inputs is None:
+        raise InputError("profile: no data; spikes are counted on data, so give inputs of shape (n, T, features)")
+    if isinstance(inputs, dict):
+        if set(inputs) != set(names):
+            raise InputError(f"profile: the model takes the inputs {names!r}, received {list(inputs)!r}")
+        inputs = [inputs[name] for name in names]
+    elif len(names) == 1 and not (isinstance(inputs, (list, tuple)) and len(inputs) == 1 and np.ndim(inputs[0]) > 1):
+        inputs = [inputs]
+    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
+        raise InputError(f"profile: the model takes {len(names)} inputs, {names!r}; give a list of as many arrays")
+    arrays = [_array(tensor, array) for tensor, array in zip(graph.inputs, inputs, strict=True)]
+    counts = [len(array) for array in arrays]
+    if len(set(counts)) > 1:
+        raise InputError(f"profile: expected as many paths in every input, received {counts} for {names!r}")
+    if counts[0] == 0:
+        raise InputError("profile: no data; spikes are counted on data, so give at least one path")
+    mask = _mask(mask, arrays, names)
+    for position, (tensor, array) in enumerate(zip(graph.inputs, arrays, strict=True)):
+        if mask is not None and array.ndim == 3:
+            array = np.where(mask[..., None], array, 0)
+        with np.errstate(over="ignore"):
+            cast = array.astype(keras.backend.standardize_dtype(tensor.dtype))
+        if not np.isfinite(cast.astype(np.float64)).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(cast.astype(np.float64)))[0])
+            raise InputError(
+                f"profile: the input {tensor.name!r} is {array[index]} at {index}; expected finite numbers that fit "
+                f"{cast.dtype}: mask the padding, and see that the units are those of the model"
+            )
+        arrays[position] = cast
+    return arrays, mask
+
+
+def _array(tensor, array):
+    """One input as an array of numbers whose shape fits the symbolic tensor."""
+    try:
+        array = np.asarray(array)
+    except ValueError:  # nested lists of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"profile: expected numbers for the input {tensor.name!r}, received dtype {array.dtype}")
+    axes = {2: ("n", "features"), 3: ("n", "T", "features")}.get(
+        len(tensor.shape), tuple("n" + "?" * len(tensor.shape[1:]))
+    )
+    wanted = ["n", *(name if size is None else size for name, size in zip(axes[1:], tensor.shape[1:], strict=True))]
+    fits = array.ndim == len(wanted) and all(
+        size in (None, found) for size, found in zip(tensor.shape[1:], array.shape[1:], strict=True)
+    )
+    if not fits or 0 in array.shape[1:]:
+        expected = f"({', '.join(map(str, wanted))})"
+        raise InputError(f"profile: expected the input {tensor.name!r} of shape {expected}, received {array.shape}")
+    return array
+
+
+def _mask(mask, arrays, names):
+    """The mask as booleans, or None where no step is padding."""
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    shapes = {array.shape[:2] for array in arrays if array.ndim == 3}
+    if shapes != {mask.shape}:
+        wanted = " and ".join(map(str, sorted(shapes))) or "none, since no input has a time axis"
+        raise InputError(
+            f"profile: the mask is of shape {mask.shape}; expected that of the steps of {names!r}: {wanted}"
+        )
+    if not np.isin(mask, (0, 1)).all():
+        raise InputError("profile: expected a mask of booleans, or of zeros and ones")
+    mask = mask.astype(bool)
+    gaps = mask[:, 1:] & ~mask[:, :-1]
+    if gaps.any() or not mask[:, 0].all():
+        path = int(np.argmax(gaps.any(axis=1) | ~mask[:, 0]))
+        raise InputError(
+            f"profile: the mask of path {path} is not True up to the path's length and False after it; expected at "
+            "least one step, and padding at the end alone"
+        )
+    return None if mask.all() else mask
+
+
+# ----------------------------------------------------------------------------------------------------- what comes out
+
+
+def _layers(calls, counts, bits):
+    """One `LayerCounts` for each layer that is used, over all of its calls."""
+    uses = {}
+    for call, counted in zip(calls, counts, strict=True):
+        uses.setdefault(id(call.layer), []).append((call, counted))
+    return tuple(_layer(each, bits) for each in uses.values())
+
+
+def _layer(uses, bits):
+    first, _ = uses[0]
+    layer, cost = first.layer, first.cost
+    steps = sum(counted["steps"] for _, counted in uses)
+    fires = cost.spikes is not None
+    spikes = sum(counted["spikes"] for _, counted in uses) if fires else None
+    updates = steps * cost.neurons
+    active = spikes if fires else updates
+    return LayerCounts(
+        name=first.name,
+        kind=type(layer).__name__,
+        calls=len(uses),
+        steps=steps,
+        projections=_projections(uses),
+        connections=sum(projection.connections for projection in _projections(uses[:1])),
+        neurons=cost.neurons,
+        bias_additions=steps * cost.biases,
+        spikes=spikes,
+        active_updates=active,
+        idle_updates=updates - active,
+        parameters=sum(int(np.prod(weight.shape)) for weight in getattr(layer, "weights", ())),
+        state=len(uses) * cost.state,
+        bits=bits,
+        note=cost.note,
+    )
+
+
+def _projections(uses):
+    """The synapses of a layer by source; those that several calls share add up."""
+    found = {}
+    for call, counted in uses:
+        cost, steps = call.cost, counted["steps"]
+        if cost.inputs is not None:
+            for number, parts in enumerate(call.parts):
+                for place, part in enumerate(parts):
+                    events = counted.get(("events", number, place), 0)
+                    shape = (part.width, cost.inputs.fan_out)
+                    key = (cost.inputs.name, part.source, part.spikes, cost.inputs.weighted, *shape, number, place)
+                    _add(found, key, steps, events)
+        if cost.recurrence is not None:
+            own = cost.recurrence
+            key = (own.name, call.name, own.spikes, True, own.fan_in, own.fan_out, None, None)
+            _add(found, key, steps, counted.get("fed_back", 0))
+    return tuple(Projection(*key[:6], steps=steps, events=events) for key, (steps, events) in found.items())
+
+
+def _add(found, key, steps, events):
+    before = found.get(key, (0, 0))
+    found[key] = before[0] + steps, before[1] + events

@@ -1,0 +1,361 @@
+"""Running a network while its spikes are counted, inside the compiled graph, path by path.
+
+A plan lists every call of a layer, nested models unfolded. The recorder carries the plan out, with the very layers of
+the network, and hands out integers alone, so that no spike record ever leaves a batch.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+# What a functional model is made of has no public name: the class, its graph, and the masks that tensors carry.
+from keras.src.backend.common.masking import get_keras_mask
+from keras.src.models.functional import Functional
+
+from kspike_reg.energy.counts import Cost, cost_of
+from kspike_reg.errors import InputError
+
+__all__ = ["Call", "Part", "Recorder", "graph_of", "plan_of"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring neurons on the last axis of a tensor that come from one place.
+
+    Attributes:
+        source: the layer or input.
+        width: number of neurons.
+        spikes: whether they hand on spikes.
+    """
+
+    source: str
+    width: int
+    spikes: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One use of one layer.
+
+    Attributes:
+        layer, name: the layer, and its name after those of the models that it lies in.
+        cost: what it costs at every step.
+        arguments: how Keras recorded the call.
+        slots: pairs of the identity of a symbolic tensor among the arguments and the slot that holds its value.
+        inputs, outputs: the slots that it reads and fills.
+        parts: of all of its inputs, one tuple each.
+        timed: whether its inputs have a time axis; else it works once for each path.
+        twin: for a spiking layer that hands on its last step alone, a layer around the same cell that gives all.
+    """
+
+    layer: keras.Operation
+    name: str
+    cost: Cost
+    arguments: object
+    slots: tuple
+    inputs: tuple
+    outputs: tuple
+    parts: tuple
+    timed: bool
+    twin: keras.layers.Layer | None = None
+
+    @property
+    def counted(self):
+        """The names of its counts, each a column of the record: ("events", input, part) for spikes heard."""
+        heard = [
+            ("events", number, place)
+            for number, parts in enumerate(self.parts)
+            for place, part in enumerate(parts)
+            if self.cost.inputs and part.spikes
+        ]
+        fed_back = self.cost.recurrence is not None and self.cost.recurrence.spikes
+        return ["steps", *heard, *["spikes"] * (self.cost.spikes is not None), *["fed_back"] * fed_back]
+
+    @property
+    def last_step_alone(self):
+        return isinstance(self.layer, keras.layers.RNN) and not self.layer.return_sequences
+
+    @property
+    def refuses_padding(self):
+        """Whether padding at the end of a path would change what the layer hands on for the steps that count."""
+        return self.cost.hands_on == "reshaped" or getattr(self.layer, "go_backwards", False)
+
+
+def graph_of(model):
+    """The graph of a functional or sequential model, or None for anything else."""
+    if type(model) is keras.Sequential:
+        model = model._functional
+    return model if isinstance(model, Functional) and type(model).call is Functional.call else None
+
+
+def plan_of(model):
+    """Every call of a layer in the order of running.
+
+    Args:
+        model: a graph as `graph_of` gives it.
+
+    Returns:
+        (calls, slots of the model's outputs); the model's inputs lie in slots 0, 1, ...
+
+    Raises:
+        InputError: a layer that nobody registered, or that is used in a way that cannot be counted.
+    """
+    slots = {id(tensor): slot for slot, tensor in enumerate(model.inputs)}
+    parts = {slot: (Part(tensor.name, tensor.shape[-1], False),) for slot, tensor in enumerate(model.inputs)}
+    calls = []
+    _unfold(model, slots, parts, {}, "", calls)
+    return tuple(calls), tuple(slots[id(tensor)] for tensor in model.outputs)
+
+
+def _unfold(model, slots, parts, names, place, calls):
+    """Append the calls of one level; `slots` and `parts` know its inputs, and its outputs when done."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input or any(id(tensor) not in slots for tensor in node.input_tensors):
+                continue
+            inner = graph_of(node.operation)
+            if inner is None:
+                calls.append(_call(node, slots, parts, names, place))
+                continue
+            name = f"{place}{node.operation.name}"
+            if len(node.input_tensors) != len(inner.inputs):
+                raise InputError(
+                    f"profile: the model {name!r} takes {len(inner.inputs)} inputs but is called with "
+                    f"{len(node.input_tensors)} tensors; call it without a mask or other tensors"
+                )
+            pairs = zip(inner.inputs, node.input_tensors, strict=True)
+            inside = {id(symbol): slots[id(tensor)] for symbol, tensor in pairs}
+            _unfold(inner, inside, parts, names, f"{name}/", calls)
+            for symbol, tensor in zip(inner.outputs, node.outputs, strict=True):
+                slots[id(tensor)] = inside[id(symbol)]
+
+
+def _call(node, slots, parts, names, place):
+    layer, tensors = node.operation, node.input_tensors
+    name = names.setdefault(id(layer), f"{place}{layer.name}")
+    shape = node.outputs[0].shape
+    cost = cost_of(layer, shape)
+    _check(layer, name, cost, tensors, node.outputs)
+    heard = tuple(parts[slots[id(tensor)]] for tensor in tensors)
+    outputs = tuple(range(first := len(parts), first + len(node.outputs)))
+    parts[outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1], heard)
+    for slot in outputs[1:]:
+        parts[slot] = ()
+    slots.update({id(tensor): slot for tensor, slot in zip(node.outputs, outputs, strict=True)})
+    call = Call(
+        layer=layer,
+        name=name,
+        cost=cost,
+        arguments=node.arguments,
+        slots=tuple((id(tensor), slots[id(tensor)]) for tensor in tensors),
+        inputs=tuple(slots[id(tensor)] for tensor in tensors),
+        outputs=outputs,
+        parts=heard,
+        timed=len(tensors[0].shape) == 3,
+    )
+    if cost.spikes is None or not call.last_step_alone:
+        return call
+    return Call(**vars(call) | {"twin": _twin(layer, tensors[0].shape)})
+
+
+def _one_part(spikes):
+    return lambda name, width, heard: (Part(name, width, spikes),)
+
+
+def _reshaped(name, width, heard):
+    (parts,) = heard
+    return (Part("+".join(dict.fromkeys(part.source for part in parts)), width, all(part.spikes for part in parts)),)
+
+
+# What a layer hands on, by `Cost.hands_on`, from its name, the width of its output and the parts of its inputs.
+_HANDED_ON = {
+    "spikes": _one_part(True),
+    "values": _one_part(False),
+    "same": lambda name, width, heard: heard[0],
+    "repeated": lambda name, width, heard: heard[0],
+    "joined": lambda name, width, heard: tuple(part for parts in heard for part in parts),
+    "reshaped": _reshaped,
+}
+
+
+def _check(layer, name, cost, tensors, outputs):
+    """Refuse what would be counted wrongly."""
+    who = f"profile: the layer {name!r}"
+    if cost.hands_on not in _HANDED_ON:
+        raise InputError(f"{who}: unknown hands_on={cost.hands_on!r}; choose one of {', '.join(_HANDED_ON)}")
+    if not cost.several and len(tensors) != 1:
+        raise InputError(
+            f"{who} is called with {len(tensors)} tensors; expected one: initial states and masks as tensors are not "
+            "supported, so let the states start at zero and hand the mask to profile"
+        )
+    counts = cost.inputs or cost.neurons
+    ranks = {len(tensor.shape) for tensor in tensors}
+    if counts and (len(ranks) > 1 or not ranks <= {2, 3}):
+        raise InputError(
+            f"{who} takes inputs of shapes {[tuple(tensor.shape) for tensor in tensors]}; expected (batch, time, "
+            "features) or (batch, features) for all of them"
+        )
+    if getattr(layer, "stateful", False):
+        raise InputError(f"{who} is stateful, so its counts depend on what ran before; set stateful=False")
+    if getattr(layer, "return_state", False):
+        raise InputError(f"{who} returns its state, which only counts as a result; set return_state=False")
+    if cost.spikes is not None and not isinstance(layer, keras.layers.RNN) and len(outputs[0].shape) != 3:
+        raise InputError(f"{who} fires but gives outputs of shape {outputs[0].shape}; expected (batch, time, neurons)")
+    masked = get_keras_mask(tensors[0]) is not None
+    if masked and (getattr(layer, "go_backwards", False) or cost.hands_on == "reshaped"):
+        raise InputError(f"{who} runs backwards over masked steps or reshapes them; take the mask away before it")
+
+
+def _twin(layer, shape):
+    """A layer around the same cell that hands on all steps."""
+    twin = type(layer).from_config(layer.get_config() | {"return_sequences": True})
+    twin.cell = layer.cell
+    twin.build(shape)
+    return twin
+
+
+class Recorder(keras.Model):
+    """Carries out a plan and counts.
+
+    Args:
+        calls, outputs: a plan as `plan_of` gives it.
+
+    Call arguments:
+        data: a dictionary of "inputs", a list of tensors, and, where some steps are padding, "mask", booleans
+            (batch, time).
+
+    Returns:
+        Integers, shape (batch, 1 + columns): whether the network's answer is finite, and the counts of all calls in
+        the order of `columns`.
+    """
+
+    def __init__(self, calls, outputs):
+        super().__init__(name="recorder", dtype="float32", autocast=False)
+        self.parts = list({id(layer): layer for call in calls for layer in (call.layer, call.twin) if layer}.values())
+        self._plan = _Plan(calls, outputs)
+        self.built = True
+
+    @property
+    def columns(self):
+        """Pairs of a call's number and the name of a count."""
+        return [(number, name) for number, call in enumerate(self._plan.calls) for name in call.counted]
+
+    def call(self, data):
+        batch = _Batch(data.get("mask"))
+        values = dict(enumerate(data["inputs"]))
+        valid = {slot: batch.mask if len(value.shape) == 3 else None for slot, value in values.items()}
+        columns = []
+        for call in self._plan.calls:
+            tensors = [values[slot] for slot in call.inputs]
+            steps = batch.together([valid[slot] for slot in call.inputs] + [get_keras_mask(each) for each in tensors])
+            args, kwargs = call.arguments.fill_in({symbol: values[slot] for symbol, slot in call.slots})
+            handed_on, outputs = _run(call, batch, steps, args, kwargs)
+            counts = {"steps": batch.steps(tensors[0], steps)}
+            for number, (tensor, parts) in enumerate(zip(tensors, call.parts, strict=True)):
+                start = 0
+                for place, part in enumerate(parts):
+                    if ("events", number, place) in call.counted:
+                        span = (start, start + part.width)
+                        counts["events", number, place] = batch.events(tensor, span, steps)
+                    start += part.width
+            if call.cost.spikes is not None:
+                spikes = call.cost.spikes(outputs)
+                counts["spikes"] = batch.events(spikes, (0, spikes.shape[-1]), steps)
+                if "fed_back" in call.counted:
+                    counts["fed_back"] = counts["spikes"] - batch.last_events(spikes, steps)
+            columns += [counts[name] for name in call.counted]
+            keeps_time = call.cost.hands_on not in ("reshaped", "repeated")
+            for slot, value in zip(call.outputs, keras.tree.flatten(handed_on), strict=True):
+                values[slot] = value
+                valid[slot] = steps if keeps_time and len(value.shape) == 3 else None
+        finite = [batch.finite(values[slot], valid[slot]) for slot in self._plan.outputs]
+        return ops.stack([ops.cast(ops.all(ops.stack(finite), axis=0), "int32"), *columns], axis=1)
+
+
+class _Plan:
+    """Holds the calls where Keras does not look for layers and variables."""
+
+    def __init__(self, calls, outputs):
+        self.calls, self.outputs = calls, outputs
+
+
+def _run(call, batch, steps, args, kwargs):
+    """What the call hands on, and its outputs at all steps."""
+    if call.twin is not None:
+        outputs = call.twin(*args, **kwargs)
+        return batch.last(outputs, steps), outputs
+    if call.last_step_alone and batch.mask is not None and steps is not None:
+        kwargs = kwargs | {"mask": steps}  # else its last step is one of padding
+    outputs = call.layer(*args, **kwargs)
+    return outputs, outputs
+
+
+class _Batch:
+    """Counting over the steps that count, of one batch; each sum is made once."""
+
+    def __init__(self, mask):
+        self.mask = None if mask is None else ops.cast(mask, "bool")
+        self._known = {}
+
+    def _once(self, key, tensors, make):
+        """What `make` gives for these tensors, which are kept so that no other takes over their identity."""
+        key = (key, *map(id, tensors))
+        if key not in self._known:
+            self._known[key] = (make(), tensors)
+        return self._known[key][0]
+
+    def together(self, masks):
+        """The steps that are valid in all of the masks; None where all are."""
+        masks = list({id(mask): mask for mask in masks if mask is not None}.values())
+        if len(masks) < 2:
+            return masks[0] if masks else None
+        return self._once("together", masks, lambda: ops.all(ops.stack([ops.cast(m, "bool") for m in masks]), axis=0))
+
+    def steps(self, tensor, valid):
+        """Steps that count of each path, (batch,)."""
+        if valid is not None:
+            return self._once("steps", [valid], lambda: ops.sum(ops.cast(valid, "int32"), axis=1))
+        steps = ops.shape(tensor)[1] if len(tensor.shape) == 3 else 1
+        return ops.full((ops.shape(tensor)[0],), steps, dtype="int32")
+
+    def _spikes(self, tensor, span, valid):
+        """Spikes of the neurons in `span`, (batch, time); zero at steps that do not count.
+
+        The sum over neurons is exact in single precision, which holds every integer up to 2^24.
+        """
+
+        def add():
+            part = tensor if span == (0, tensor.shape[-1]) else tensor[..., span[0] : span[1]]
+            spikes = ops.cast(ops.sum(ops.cast(part, "float32"), axis=-1), "int32")
+            return spikes if valid is None else spikes * ops.cast(valid, "int32")
+
+        return self._once(("spikes", span), [tensor, valid], add)
+
+    def events(self, tensor, span, valid):
+        """Spikes of the neurons in `span`, of each path, (batch,)."""
+        spikes = self._spikes(tensor, span, valid)
+        return spikes if len(tensor.shape) == 2 else ops.sum(spikes, axis=1)
+
+    def last_events(self, tensor, valid):
+        """Spikes at the last step that counts, (batch,)."""
+        spikes = self._spikes(tensor, (0, tensor.shape[-1]), valid)
+        return ops.squeeze(self._last(spikes, valid), axis=1)
+
+    def last(self, tensor, valid):
+        """The last step that counts of (batch, time, neurons)."""
+        return ops.squeeze(self._last(tensor, valid), axis=1)
+
+    def _last(self, tensor, valid):
+        if valid is None:
+            return tensor[:, -1:]
+        step = ops.shape(valid)[1] - 1 - ops.argmax(ops.cast(ops.flip(valid, axis=1), "int32"), axis=1)
+        step = ops.reshape(step, (-1, *[1] * (len(tensor.shape) - 1)))
+        return ops.take_along_axis(tensor, step, axis=1)
+
+    def finite(self, tensor, valid):
+        """Whether all values are finite at the steps that count, (batch,)."""
+        finite = ops.isfinite(ops.cast(tensor, "float32"))
+        if valid is not None:
+            finite = ops.logical_or(finite, ops.logical_not(ops.expand_dims(valid, -1)))
+        return ops.all(ops.reshape(finite, (ops.shape(tensor)[0], -1)), axis=1)
