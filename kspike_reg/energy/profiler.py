@@ -189,7 +189,8 @@ def _layers(calls, counts, bits):
     """One `LayerCounts` for each layer that is used, over all of its calls."""
     uses = {}
     for call, counted in zip(calls, counts, strict=True):
-        uses.setdefault(id(call.layer), []).append((call, counted))
+        if counted:
+            uses.setdefault(id(call.layer), []).append((call, counted))
     return tuple(_layer(each, bits) for each in uses.values())
 
 

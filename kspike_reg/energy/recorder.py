@@ -43,9 +43,8 @@ class Call:
         cost: what it costs at every step.
         arguments: how Keras recorded the call.
         slots: pairs of the identity of a symbolic tensor among the arguments and the slot that holds its value.
-        inputs, outputs: the slots that it reads and fills.
-        parts: of all of its inputs, one tuple each.
-        timed: whether its inputs have a time axis; else it works once for each path.
+        inputs, outputs: the slots that it hears, masks left out, and those that it fills.
+        parts: of what it hears, one tuple for each slot.
         twin: for a spiking layer that hands on its last step alone, a layer around the same cell that gives all.
     """
 
@@ -57,7 +56,6 @@ class Call:
     inputs: tuple
     outputs: tuple
     parts: tuple
-    timed: bool
     twin: keras.layers.Layer | None = None
 
     @property
@@ -70,6 +68,8 @@ class Call:
             if self.cost.inputs and part.spikes
         ]
         fed_back = self.cost.recurrence is not None and self.cost.recurrence.spikes
+        if not self.inputs:  # it makes a mask
+            return []
         return ["steps", *heard, *["spikes"] * (self.cost.spikes is not None), *["fed_back"] * fed_back]
 
     @property
@@ -119,27 +119,30 @@ def _unfold(model, slots, parts, names, place, calls):
                 calls.append(_call(node, slots, parts, names, place))
                 continue
             name = f"{place}{node.operation.name}"
-            if len(node.input_tensors) != len(inner.inputs):
-                raise InputError(
-                    f"profile: the model {name!r} takes {len(inner.inputs)} inputs but is called with "
-                    f"{len(node.input_tensors)} tensors; call it without a mask or other tensors"
-                )
-            pairs = zip(inner.inputs, node.input_tensors, strict=True)
+            pairs = zip(inner.inputs, _heard(node.input_tensors), strict=True)
             inside = {id(symbol): slots[id(tensor)] for symbol, tensor in pairs}
             _unfold(inner, inside, parts, names, f"{name}/", calls)
             for symbol, tensor in zip(inner.outputs, node.outputs, strict=True):
                 slots[id(tensor)] = inside[id(symbol)]
 
 
+def _heard(tensors):
+    """The tensors that carry numbers. Keras records masks, and the operations that make them, like any other."""
+    return [tensor for tensor in tensors if tensor.dtype != "bool"]
+
+
 def _call(node, slots, parts, names, place):
-    layer, tensors = node.operation, node.input_tensors
+    layer, tensors = node.operation, _heard(node.input_tensors)
     name = names.setdefault(id(layer), f"{place}{layer.name}")
     shape = node.outputs[0].shape
-    cost = cost_of(layer, shape)
-    _check(layer, name, cost, tensors, node.outputs)
+    if not _heard(node.outputs):
+        tensors, cost = [], Cost()
+    else:
+        cost = cost_of(layer, shape)
+        _check(layer, name, cost, tensors, node.outputs)
     heard = tuple(parts[slots[id(tensor)]] for tensor in tensors)
     outputs = tuple(range(first := len(parts), first + len(node.outputs)))
-    parts[outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1], heard)
+    parts[outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1] if shape else 1, heard)
     for slot in outputs[1:]:
         parts[slot] = ()
     slots.update({id(tensor): slot for tensor, slot in zip(node.outputs, outputs, strict=True)})
@@ -148,11 +151,10 @@ def _call(node, slots, parts, names, place):
         name=name,
         cost=cost,
         arguments=node.arguments,
-        slots=tuple((id(tensor), slots[id(tensor)]) for tensor in tensors),
+        slots=tuple((id(tensor), slots[id(tensor)]) for tensor in node.input_tensors),
         inputs=tuple(slots[id(tensor)] for tensor in tensors),
         outputs=outputs,
         parts=heard,
-        timed=len(tensors[0].shape) == 3,
     )
     if cost.spikes is None or not call.last_step_alone:
         return call
@@ -251,7 +253,7 @@ class Recorder(keras.Model):
             steps = batch.together([valid[slot] for slot in call.inputs] + [get_keras_mask(each) for each in tensors])
             args, kwargs = call.arguments.fill_in({symbol: values[slot] for symbol, slot in call.slots})
             handed_on, outputs = _run(call, batch, steps, args, kwargs)
-            counts = {"steps": batch.steps(tensors[0], steps)}
+            counts = {"steps": batch.steps(tensors[0], steps)} if tensors else {}
             for number, (tensor, parts) in enumerate(zip(tensors, call.parts, strict=True)):
                 start = 0
                 for place, part in enumerate(parts):
