@@ -14,7 +14,17 @@ _HOMES = {
     "InputError": "kspike_reg.errors",
     "OutOfRangeWarning": "kspike_reg.errors",
 }
-_MODULES = ("datasets", "energy", "evaluation", "experiments", "mechanics", "metrics", "neurons", "plotting", "training")
+_MODULES = (
+    "datasets",
+    "energy",
+    "evaluation",
+    "experiments",
+    "mechanics",
+    "metrics",
+    "neurons",
+    "plotting",
+    "training",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 

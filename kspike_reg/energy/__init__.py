@@ -12,7 +12,7 @@ import importlib
 _HOMES = {
     "profile": "kspike_reg.energy.profiler",
     "EnergyReport": "kspike_reg.energy.report",
-    "EnergyTable": "kspike_reg.energy.report",
+    "EnergyTable": "kspike_reg.energy.table",
     "DEVICES": "kspike_reg.energy.devices",
     "Device": "kspike_reg.energy.devices",
     "read_device": "kspike_reg.energy.devices",

@@ -5,7 +5,8 @@ import weakref
 import keras
 import numpy as np
 
-from kspike_reg.energy.recorder import Recorder, graph_of, plan_of
+from kspike_reg.energy.plan import graph_of, plan_of
+from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
 

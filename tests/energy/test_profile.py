@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from conformance.table import ROWS
 from kspike_reg import build, datasets
 from kspike_reg.energy import profile
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, LIFCell, PopulationMean, RLIFCell
@@ -192,6 +193,19 @@ def test_a_model_in_physical_units_counts_the_same_from_paths():
     assert report.accumulates == plain.accumulates > 0
     assert report.multiply_accumulates == plain.multiply_accumulates
     assert projection(report, "lif_1", "kernel").source == "standardise"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_public_layer_has_a_cost(name):
+    """The layers of the conformance table; what fires and what does not is known by its cell."""
+    row = ROWS[name]
+    inputs = keras.Input((TIME, row.features))
+    layer = row.make(**{"return_sequences": True} if row.recurrent else {})
+    report = profile(keras.Model(inputs, layer(inputs)), row.inputs(batch=2, time=TIME))
+    (counts,) = report.layers
+    assert counts.steps == 2 * TIME
+    assert counts.parameters == layer.count_params()
+    assert (counts.spikes is not None) == hasattr(getattr(layer, "cell", None), "threshold")
 
 
 # --------------------------------------------------------------------------------------------------- other networks

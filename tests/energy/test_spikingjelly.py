@@ -38,9 +38,7 @@ def test_a_feed_forward_layer_has_as_many_events_as_spikingjelly_counts():
         for linear, source in ((first, layer.cell), (second, model.get_layer("hears"))):
             linear.weight.copy_(torch.tensor(numpy_of(source.kernel.value).T.copy()))
             linear.bias.copy_(torch.tensor(numpy_of(source.bias.value).copy()))
-    lif = neuron.LIFNode(
-        tau=1 / (1 - DECAY), decay_input=False, v_threshold=THRESHOLD, v_reset=0.0, step_mode="m", backend="torch"
-    )
+    lif = neuron.LIFNode(tau=1 / (1 - DECAY), decay_input=False, v_threshold=THRESHOLD, v_reset=0.0, step_mode="m")
     counter = op_counter.SynOpCounter()
     with torch.no_grad(), op_counter.DispatchCounterMode([counter]):
         second(lif(first(torch.tensor(data.swapaxes(0, 1).copy()))))
