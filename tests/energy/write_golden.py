@@ -1,0 +1,88 @@
+"""Record what KerasSpiking itself says of networks that Keras 2 can build: python write_golden.py FILE.
+
+Runs where tf-keras is installed, with TF_USE_LEGACY_KERAS=1 in the environment; the networks are built from the same
+lines for the tests of our `ModelEnergy` on Keras 3.
+
+Weights and data are small multiples of 1/8, so that every sum is exact in float32 and both Keras agree on each bit.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+DEVICES = ("cpu", "gpu", "arm", "loihi", "spinnaker", "spinnaker2")
+STEPS = 10
+DT = (None, 0.002)
+
+
+def networks(keras):
+    """Models of dense layers by name, each with its example data; `keras` is Keras 2 or 3."""
+    layers, random = keras.layers, np.random.default_rng(0)
+
+    def grid(*shape):
+        return (random.integers(-8, 9, shape) / 8).astype("float32")
+
+    def model(inputs, outputs):
+        network = keras.Model(inputs, outputs)
+        network.set_weights([grid(*weights.shape) for weights in network.get_weights()])
+        return network
+
+    x = keras.Input((3,))
+    deep = layers.Dense(7, "relu", name="one")(x)
+    deep = layers.Dropout(0.5, name="drop")(deep)
+    deep = layers.Dense(5, name="two")(layers.Dense(4, "relu", name="three")(deep))
+    yield "deep", model(x, deep), grid(6, 3)
+
+    x = keras.Input((None, 2))
+    path = layers.Dense(5, name="two")(layers.Dense(6, "relu", name="one")(x))
+    path = layers.ReLU(name="relu")(layers.Activation("linear", name="linear")(path))
+    path = layers.TimeDistributed(layers.Dense(3, "relu"), name="distributed")(path)
+    yield "path", model(x, path), grid(4, 5, 2)
+
+    x = keras.Input((None, 4, 3))
+    table = layers.Dense(2, "relu", name="positions")(x)
+    table = layers.TimeDistributed(layers.Dense(5), name="distributed")(table)
+    yield "positions", model(x, table), grid(2, 5, 4, 3)
+
+    x = keras.Input((12,))
+    added = layers.Add(name="add")([layers.Dense(5, "relu", name="left")(x), layers.Dense(5, name="right")(x)])
+    added = layers.Flatten(name="flatten")(layers.Reshape((5, 1), name="reshape")(added))
+    yield "branches", model(x, layers.Dense(2, name="out")(added)), grid(7, 12)
+
+    x = keras.Input((6,))
+    shared = layers.Dense(6, "relu", name="shared")
+    yield "reused", model(x, shared(shared(x))), grid(4, 6)
+
+
+def measure(energy_class, keras):
+    """Statistics, rates and joules of every layer, by network and layer."""
+    found = {}
+    for name, network, data in networks(keras):
+        energy = energy_class(network, data)
+        found[name] = {
+            layer.name: {
+                "connections": int(energy.layer_stats[layer]["connections"]),
+                "neurons": int(energy.layer_stats[layer]["neurons"]),
+                "spiking": bool(energy.layer_stats[layer]["spiking"]),
+                "rate": float(energy.layer_rates[layer]),
+                "joules": {
+                    f"{device} {dt}": [float(joules) for joules in energy.layer_energy(layer, device, STEPS, dt)]
+                    for device in DEVICES
+                    for dt in DT
+                },
+            }
+            for layer in network.layers
+            if type(layer).__name__ != "InputLayer"  # its name ends in a running number
+        }
+    return found
+
+
+if __name__ == "__main__":
+    import keras_spiking
+    import tf_keras
+
+    golden = measure(keras_spiking.ModelEnergy, tf_keras)
+    golden["versions"] = {"keras_spiking": keras_spiking.__version__, "tf_keras": tf_keras.__version__}
+    Path(sys.argv[1]).write_text(json.dumps(golden, indent=1) + "\n")
