@@ -68,14 +68,15 @@ def measure(model, projections, example_data, activity):
     tensors = {id(tensor): tensor for projection in projections for tensor in projection.tensors}
     graph = functional(model)
     recorder = keras.Model(graph.input, list(tensors.values()))
+    expected = ", ".join(f"{tensor.name} {tuple(tensor.shape)}" for tensor in graph.inputs)
+    complaint = f"ModelEnergy: example_data does not fit the inputs of the model {model.name!r}, expected {expected}"
+    if not _fit(example_data, graph.inputs):
+        received = [getattr(array, "shape", type(array).__name__) for array in keras.tree.flatten(example_data)]
+        raise InputError(f"{complaint}, received {', '.join(map(str, received))}")
     try:
         arrays = keras.tree.flatten(recorder.predict(example_data, verbose=0))
-    except ValueError as error:
-        expected = ", ".join(f"{tensor.name} {tuple(tensor.shape)}" for tensor in graph.inputs)
-        raise InputError(
-            f"ModelEnergy: example_data does not fit the inputs of the model {model.name!r}, expected {expected}: "
-            f"{error}"
-        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{complaint}; Keras says: {error}") from error
     arrays = dict(zip(tensors, arrays, strict=True))
     for key, array in arrays.items():
         if not np.all(np.isfinite(array)):
@@ -88,6 +89,23 @@ def measure(model, projections, example_data, activity):
 
 def _connections(call, energy):
     return energy.compute_layer_stats(call.layer, call).get("connections", 0)
+
+
+def _fit(example_data, inputs):
+    """Whether arrays have the shapes of the inputs; not every backend looks. Other kinds of data pass unseen."""
+    arrays = keras.tree.flatten(example_data)
+    if isinstance(example_data, dict) or not all(hasattr(array, "shape") for array in arrays):
+        return True
+    # Keras takes a single feature without its axis.
+    shapes = [
+        (*array.shape, 1) if len(array.shape) == len(tensor.shape) - 1 and tensor.shape[-1] == 1 else array.shape
+        for array, tensor in zip(arrays, inputs, strict=False)
+    ]
+    return len(arrays) == len(inputs) and all(
+        len(shape) == len(tensor.shape)
+        and all(length in (None, found) for length, found in zip(tensor.shape, shape, strict=True))
+        for shape, tensor in zip(shapes, inputs, strict=True)
+    )
 
 
 def _activity(projection, arrays, read):

@@ -67,7 +67,7 @@ class ModelEnergy(keras_spiking.ModelEnergy):
         **{name: dict(constants) for name, constants in keras_spiking.ModelEnergy.devices.items()},
         "v100_paper": {"spiking": False, "energy_per_synop": 300 / 125e12, "energy_per_neuron": 0.0},
     }
-    layer_stats_computers = dict(STATISTICS)
+    layer_stats_computers = dict(STATISTICS)  # noqa: RUF012
 
     def __init__(self, model, example_data=None, activity=None):
         if activity is not None and activity not in ACTIVITIES:
@@ -157,7 +157,8 @@ class ModelEnergy(keras_spiking.ModelEnergy):
         for name, joules in {"energy_per_synop": energy_per_synop, "energy_per_neuron": energy_per_neuron}.items():
             if not 0 <= joules < math.inf:
                 raise InputError(
-                    f"ModelEnergy: expected {name} of the device {device_name!r} in joules, 0 or more, received {joules!r}"
+                    f"ModelEnergy: expected {name} of the device {device_name!r} in joules, 0 or more, "
+                    f"received {joules!r}"
                 )
         super().register_device(str(device_name).lower(), energy_per_synop, energy_per_neuron, spiking)
 
@@ -189,11 +190,23 @@ class ModelEnergy(keras_spiking.ModelEnergy):
                     f"ModelEnergy: the energy on the spiking device {device!r} depends on activity; give example_data"
                 )
             steps = timesteps_per_inference
-            events = self._rate(layer, dt) * self._step(dt)
+            events = self.rate(layer, dt) * self._step(dt)
         return (
             constants["energy_per_synop"] * statistics["connections"] * events * steps,
             constants["energy_per_neuron"] * statistics["neurons"] * steps,
         )
+
+    def rate(self, layer, dt=None):
+        """Mean rate over a layer's connections on the example data, in Hz; NaN without data.
+
+        Args:
+            layer: a layer of the model.
+            dt: as in `layer_energy`; events come per step, so that their rate needs its length.
+        """
+        if self.example_data is None:
+            return math.nan
+        activity = self._layer_activity[layer]
+        return activity / self._step(dt) if self.activity == "events" else activity
 
     def summary_string(
         self,
@@ -244,7 +257,7 @@ class ModelEnergy(keras_spiking.ModelEnergy):
             # Layers without connections show the plain mean; it costs nothing.
             weights = [count / connections if connections else 1 / len(own) for count, _ in own]
             self._layer_activity[layer] = float(sum(w * part for w, (_, part) in zip(weights, own, strict=True)))
-        self.layer_rates = {layer: self._rate(layer, None) for layer in self.model.layers}
+        self.layer_rates = {layer: self.rate(layer, None) for layer in self.model.layers}
 
     @classmethod
     def _function_of(cls, layer):
@@ -259,11 +272,6 @@ class ModelEnergy(keras_spiking.ModelEnergy):
                 "ModelEnergy.register_device"
             )
         return self.devices[name]
-
-    def _rate(self, layer, dt):
-        """In Hz; events come per step and so need its length."""
-        activity = self._layer_activity[layer]
-        return activity / self._step(dt) if self.activity == "events" else activity
 
     def _step(self, dt):
         dt = config.default.dt if dt is None else dt

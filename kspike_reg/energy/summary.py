@@ -58,7 +58,7 @@ def _output_shape(energy, layer, _device, _options):
 
 
 def _rate(energy, layer, _device, options):
-    return f"{energy._rate(layer, options['dt']):.2g}" if energy.layer_rates else "nan"
+    return f"{energy.rate(layer, options['dt']):.2g}"
 
 
 def _joules(parts):
