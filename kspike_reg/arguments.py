@@ -11,7 +11,7 @@ __all__ = ["CHOICES", "Help", "Parser", "describe_evaluate", "describe_predict",
 CHOICES = {
     "task": ("elasticity", "ramberg-osgood", "hardening"),
     "family": ("ramp", "mirror", "cyclic"),
-    "study": ("elasticity", "ramberg-osgood", "hardening-grid", "hardening-comparison", "cyclic", "recipe"),
+    "study": ("elasticity", "ramberg-osgood", "hardening-grid", "hardening-comparison", "cyclic", "width", "recipe"),
     "recipe": ("paper", "modern"),
     "schedule": ("constant", "cosine"),
     "loss_weighting": ("uniform", "relative"),

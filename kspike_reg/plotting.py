@@ -14,11 +14,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from kspike_reg.metrics import rank_correlation
 
 __all__ = [
+    "break_even",
     "calibration",
     "compared_predictions",
+    "energy_bars",
     "error_lines",
     "learning_curves",
     "loss_curves",
+    "pareto",
     "path_predictions",
     "reference_curves",
     "sample_errors",
@@ -232,6 +235,74 @@ def seed_errors(errors, label, lines=None, axes=None):
     axes.grid(alpha=0.3)
     if lines:
         axes.legend()
+    return axes
+
+
+def energy_bars(joules, axes=None):
+    """The energy of each layer for one path, a bar for each device; layers that cost nothing anywhere are left out.
+
+    Args:
+        joules: for each device a dictionary from layer to joules.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    layers = [name for name in next(iter(joules.values())) if any(of[name] > 0 for of in joules.values())]
+    width = 0.8 / len(joules)
+    for number, ((device, of), colour, hatch) in enumerate(
+        zip(joules.items(), cycle(COLOURS), cycle(("", "//", "..", "\\\\", "xx")), strict=False)
+    ):
+        places = np.arange(len(layers)) + (number - (len(joules) - 1) / 2) * width
+        heights = [of[name] or np.nan for name in layers]
+        axes.bar(places, heights, width, label=device, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(layers)), layers)
+    axes.set(ylabel="energy for one path / J")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small")
+    return axes
+
+
+def break_even(rates, spiking, dense, here=None, axes=None):
+    """The energy of a spiking network against its spike rate, and that of the same network computed densely.
+
+    Args:
+        rates: spikes per neuron and step, > 0, rising.
+        spiking: for each way of running it the joules for one path at these rates.
+        dense: for each machine the joules for one path.
+        here: the rate at which the network fires; None does not mark it.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
+        axes.loglog(rates, line, color=colour, linewidth=1.5, label=f"spiking, {name}")
+    for (name, level), colour, line in zip(dense.items(), COLOURS, LINES[1:], strict=False):
+        axes.axhline(level, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
+    if here is not None:
+        axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label=f"as trained, {here:.2g}")
+    axes.set(xlabel="spikes per neuron and step", ylabel="energy for one path / J", xlim=(rates[0], rates[-1]))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small")
+    return axes
+
+
+def pareto(series, error_label, axes=None):
+    """Energy against error, with the points that no other beats in both.
+
+    Args:
+        series: for each name (joules for one path, errors), of equal length, joined by a line.
+        error_label: what the errors are.
+        axes: matplotlib axes to draw on; None makes a figure.
+    """
+    axes = _axes(axes)
+    points = sorted(pair for joules, errors in series.values() for pair in zip(joules, errors, strict=True))
+    front = [(joules, error) for joules, error in points if error <= min(e for j, e in points if j <= joules)]
+    axes.plot(*zip(*front, strict=True), color=BLACK, alpha=0.15, linewidth=8, label="beaten by none", zorder=0)
+    for (name, (joules, errors)), style, marker in zip(series.items(), _styles(), cycle(MARKERS), strict=False):
+        axes.plot(joules, errors, marker=marker, linewidth=1, markersize=5, label=name, **style)
+    axes.set(xscale="log", yscale="log", xlabel="energy for one path / J", ylabel=error_label)
+    _plain_numbers(axes.yaxis)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small")
     return axes
 
 

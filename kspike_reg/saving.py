@@ -1,5 +1,6 @@
 """Reading and writing whole models, and the trained networks that come with the package."""
 
+import json
 import os
 import zipfile
 from importlib import resources
@@ -11,7 +12,7 @@ from kspike_reg import network, scaling  # noqa: F401  (registers every layer th
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 
-__all__ = ["load", "save", "trained_networks"]
+__all__ = ["load", "record_of", "save", "trained_networks"]
 
 
 def load(file):
@@ -45,6 +46,15 @@ def load(file):
 def trained_networks():
     """Names of the trained networks that come with the package."""
     return tuple(sorted(place.name for place in _shelf().iterdir() if (place / "model.keras").is_file()))
+
+
+def record_of(name):
+    """The record of the run that made a trained network, the content of its metrics.json: configuration, errors.
+
+    Raises:
+        InputError: there is no trained network of that name.
+    """
+    return json.loads(_by_name(name).with_name("metrics.json").read_text(encoding="utf-8"))
 
 
 def _shelf():

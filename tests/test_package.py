@@ -32,8 +32,10 @@ ROOMS = {
     "training": {"errors", "files"},
     "energy": {"errors", "files", "network", "neurons", "scaling"},
     "plotting": {"metrics"},
+    "tables": {"files"},
     "experiments": {
-        "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "training"
+        "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "tables",
+        "training",
     },
     "arguments": set(),
     "cli": {"arguments", "errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},

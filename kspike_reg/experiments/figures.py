@@ -15,6 +15,7 @@ __all__ = [
     "of_grid",
     "of_ramberg_osgood",
     "of_recipe",
+    "of_width",
     "shared",
     "validation_error",
 ]
@@ -138,6 +139,18 @@ def by_setting(cases):
         name, _, _ = case.name.removeprefix(f"{kind}_").partition("_seed_")
         settings.setdefault(kind, {}).setdefault(name.replace("_", " "), []).append(case)
     return settings
+
+
+def of_width(cases):
+    """The error against width, a line for each kind of network and readout."""
+    widths = sorted({case.configuration.units for case in cases})
+    lines = {}
+    for case in cases:
+        lines.setdefault(case.name.removesuffix(f"_{case.configuration.units}_units").replace("_", ", "), {})[
+            case.configuration.units
+        ] = error_of(case)
+    errors = {name: [of[width] for width in widths] for name, of in lines.items()}
+    return {"error_against_width": plotting.error_lines(widths, errors, "neurons in each hidden layer")}
 
 
 def validation_error(metrics):

@@ -9,6 +9,7 @@ from kspike_reg.experiments import figures
 from kspike_reg.experiments.run import draw
 from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.metrics import rank_correlation
+from kspike_reg.tables import markdown
 
 __all__ = ["write_report"]
 
@@ -93,8 +94,8 @@ def _text(plan, results, table, cases, drawn):
     if plan.reported:
         parts += ["## Beside the paper", _beside_the_paper(plan, cases), _deviations(cases)]
     if results["summary"]:
-        parts += ["## Summary", _markdown(pd.DataFrame(results["summary"]))]
-    parts += ["## Results", _markdown(table)]
+        parts += ["## Summary", markdown(pd.DataFrame(results["summary"]))]
+    parts += ["## Results", markdown(table)]
     parts += ["## Does the spread tell the error?", _calibration(cases)]
     parts += ["## Figures", *(f"![{name.replace('_', ' ')}]({name}.png)" for name in drawn)]
     return "\n\n".join(parts) + "\n"
@@ -127,7 +128,7 @@ def _beside_the_paper(plan, cases):
     if not rows:
         return "None of the cases for which the paper gives numbers was run."
     return (
-        _markdown(pd.DataFrame(rows))
+        markdown(pd.DataFrame(rows))
         + "\n\nThe paper's numbers are mean relative errors; its text defines equation 14, the code published with it "
         "computes the pointwise error."
     )
@@ -146,16 +147,3 @@ def _deviations(cases):
         for (name, ours, papers), names in found.items()
     ]
     return "\n".join(["Settings that differ from the paper's:", "", *lines])
-
-
-def _markdown(table):
-    """A pandas table as Markdown, without the package that pandas would ask for."""
-    head = [list(table.columns), ["---"] * len(table.columns)]
-    rows = head + [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _cell(value):
-    if isinstance(value, float):
-        return "undefined" if pd.isna(value) else f"{value:.3g}" if value >= 0.1 else f"{value:.2e}"
-    return str(value)

@@ -20,7 +20,7 @@ from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.saving import load, save
 from kspike_reg.scaling import in_physical_units
 
-__all__ = ["claim", "draw", "is_complete", "recorded_configuration", "run"]
+__all__ = ["claim", "draw", "environment", "is_complete", "recorded_configuration", "run"]
 
 
 def run(configuration, folder, *, tensorboard=False, callbacks=()):
@@ -88,7 +88,7 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
             "seconds": history["seconds"][-1],
         },
         "data": _describe(sets),
-        "environment": _environment(),
+        "environment": environment(),
         "configuration": identity,
     }
     draw(plotting.loss_curves(history), folder / "loss.png")
@@ -191,7 +191,8 @@ def _seen(training):
     return zip(training.input_names, training.inputs[training.mask].T, strict=True)
 
 
-def _environment():
+def environment():
+    """The versions and the device that make a result, ready for JSON."""
     backend = keras.backend.backend()
     packages = ("kspike_reg", "keras", backend, "numpy")
     return {

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from kspike_reg.experiments import figures, summaries
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.experiments.recipes import recipe
+from kspike_reg.network import SPIKING
+from kspike_reg.neurons.cell import OUTPUTS
 
 __all__ = ["STUDIES", "Study"]
 
@@ -91,6 +93,19 @@ def _cyclic_name(kind, rate, seed):
     return f"{kind}_rate_{rate:g}_seed_{seed}"
 
 
+# Spiking networks by what their readout sees, and baselines.
+READOUTS = {
+    **{f"{kind}_{readout}": {"kind": kind, "readout": readout} for kind in SPIKING for readout in OUTPUTS},
+    **{kind: {"kind": kind} for kind in ("rnn", "lstm")},
+}
+
+
+def _width(finished, quick):
+    """Every kind of network, with each readout it has, at each width."""
+    widths = (8, 16) if quick else (16, 32, 64, 128)
+    return {f"{name}_{units}_units": fields | {"units": units} for name, fields in READOUTS.items() for units in widths}
+
+
 # Small enough to be trained many times.
 SMALL = {
     "lif": {"task": "elasticity", "epochs": 60},
@@ -171,6 +186,15 @@ STUDIES = {
         quick={"epochs": 3, "training_paths": 512},
         figures=figures.of_cyclic,
         summary=summaries.of_cyclic,
+        recipe="modern",
+    ),
+    "width": Study(
+        title="Ramberg-Osgood plasticity: the error against width, for each kind of network and each readout",
+        cases=_width,
+        papers={"task": "ramberg-osgood", "timesteps": 20, "population": 32, "epochs": 5000},
+        modern={"epochs": 60},
+        quick={"epochs": 3, "training_paths": 256},
+        figures=figures.of_width,
         recipe="modern",
     ),
     "recipe": Study(

@@ -1,0 +1,110 @@
+"""What the profiler found, as pandas tables: averages for one path."""
+
+import pandas as pd
+
+from kspike_reg.energy.comparison import break_even, mean_rate
+from kspike_reg.energy.devices import DEVICES, device_named
+
+__all__ = ["break_even_frame", "device_frame", "energy_frame", "operation_frame", "projection_frame", "unpriced_frame"]
+
+NANO = 1e-9
+
+
+def operation_frame(report):
+    """Operations for one path by layer, a total below, and the memory."""
+    counts = {
+        "accumulates": "accumulates",
+        "multiply-accumulates": "multiply_accumulates",
+        "additions": "additions",
+        "active updates": "active_updates",
+        "idle updates": "idle_updates",
+    }
+    rows = []
+    for layer in report.layers:
+        rate = layer.spikes_per_neuron_and_step
+        rows.append(
+            {"layer": layer.name, "kind": layer.kind, "neurons": layer.neurons, "connections": layer.connections}
+            | {label: getattr(layer, name) / report.samples for label, name in counts.items()}
+            | {"spikes per neuron and step": None if rate is None else float(rate), "memory / B": layer.memory_bytes}
+        )
+    total = {"layer": "total", "kind": "", "neurons": sum(layer.neurons for layer in report.layers)}
+    total |= {"connections": report.connections}
+    total |= {label: getattr(report, name) / report.samples for label, name in counts.items()}
+    rows.append(total | {"spikes per neuron and step": None, "memory / B": report.memory_bytes})
+    return _frame(rows)
+
+
+def projection_frame(report):
+    """Operations for one path by layer and source."""
+    return _frame(
+        {
+            "layer": layer.name,
+            "weights": projection.name,
+            "source": projection.source,
+            "carries": "spikes" if projection.event_driven else "real values",
+            "fan-in": projection.fan_in,
+            "fan-out": projection.fan_out,
+            "events": projection.events / report.samples,
+            "accumulates": projection.accumulates / report.samples,
+            "multiply-accumulates": projection.multiply_accumulates / report.samples,
+            "additions": projection.additions / report.samples,
+        }
+        for layer in report.layers
+        for projection in layer.projections
+    )
+
+
+def energy_frame(report, devices):
+    """Nanojoules for one path by layer, a column for each device, a total below. What a device does not price is not in."""
+    tables = [report.energy(device) for device in devices]
+    rows = [
+        {"layer": layer.name}
+        | {f"{table.device.name} / nJ": table[layer.name].total / report.samples / NANO for table in tables}
+        for layer in report.layers
+    ]
+    total = {f"{table.device.name} / nJ": table.per_inference / NANO for table in tables}
+    return _frame([*rows, {"layer": "total"} | total])
+
+
+def unpriced_frame(report, devices):
+    """Operations for one path that took place and that a device does not price."""
+    rows = []
+    for device in devices:
+        table = report.energy(device)
+        name = table.device.name
+        rows += [
+            {"device": name, "operation": term, "for one path": count / report.samples}
+            for term, count in table.unpriced.items()
+        ]
+        rows += [{"device": name, "operation": term, "for one path": "not counted"} for term in table.uncounted]
+    return _frame(rows, columns=("device", "operation", "for one path"))
+
+
+def break_even_frame(report):
+    """The spike rate below which spiking costs less than the same network computed densely, for each pair of devices."""
+    spiking = [device for device in DEVICES.values() if device.event_driven]
+    dense = [device for device in DEVICES.values() if not device.event_driven and device.name != "v100_paper"]
+    pairs = [(device, host) for device in spiking if "multiply_accumulate" not in device.prices for host in dense]
+    pairs += [(device, device) for device in spiking if "multiply_accumulate" in device.prices]
+    rows = []
+    for device, host in pairs:
+        rate = break_even(report, device, host)
+        verdict = "never" if rate <= 0 else "always" if rate >= 1 else "below it"
+        row = {"spiking on": device.name, "dense, and real values, on": host.name}
+        row |= {"spikes per neuron and step": rate, "spiking costs less": verdict}
+        rows.append(row | {"here": mean_rate(report), "costs less here": "yes" if mean_rate(report) < rate else "no"})
+    return _frame(rows)
+
+
+def device_frame(devices):
+    """The prices of devices in picojoules, with their sources."""
+    rows = []
+    for device in map(device_named, devices):
+        prices = ", ".join(f"{term} {price / 1e-12:.4g} pJ" for term, price in device.prices.items())
+        rows.append({"device": device.name, "prices": prices, "evidence": device.grade, "source": device.source})
+    return _frame(rows)
+
+
+def _frame(rows, columns=None):
+    # Objects keep None apart from NaN, and whole numbers whole.
+    return pd.DataFrame(list(rows), columns=columns, dtype=object)

@@ -1,0 +1,56 @@
+"""pandas tables as text to read (Markdown, LaTeX), and as files."""
+
+from numbers import Number
+from pathlib import Path
+
+import pandas as pd
+
+from kspike_reg.files import replacing
+
+__all__ = ["latex", "markdown", "write_table"]
+
+
+def markdown(table):
+    """A table as Markdown, three digits of each number, without the package that pandas would ask for."""
+    head = [list(table.columns), ["---"] * len(table.columns)]
+    rows = head + [[text_of(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def latex(table):
+    """A table as LaTeX, three digits of each number; it wants the package booktabs."""
+    shown = table.map(text_of)
+    head = shown.style.hide(axis="index").format(escape="latex").format_index(axis="columns", escape="latex")
+    columns = "".join("r" if all(map(_is_number, table[name])) else "l" for name in table)
+    return head.to_latex(hrules=True, column_format=columns)
+
+
+def write_table(table, folder, name):
+    """Write a table as NAME.csv, in full precision, and as NAME.md and NAME.tex; the files' names.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    writers = {"csv": lambda table: table.to_csv(index=False), "md": lambda table: markdown(table) + "\n", "tex": latex}
+    files = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in writers}
+    for suffix, file in files.items():
+        with replacing(file) as partial:
+            partial.write_text(writers[suffix](table), encoding="utf-8")
+    return list(files.values())
+
+
+def _is_number(value):
+    return value is None or isinstance(value, Number)
+
+
+def text_of(value):
+    """A cell: three digits of a number that is not whole, all before the point, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        if pd.isna(value):
+            return "undefined"
+        if value and not 0.1 <= abs(value) < 1e6:
+            return f"{value:.2e}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)

@@ -1,0 +1,213 @@
+"""What the trained networks cost in energy: the paper's table, what moves it step by step, where spiking wins.
+
+    python profiling/energy_table.py [--out FOLDER]
+
+1. Table I as the paper prints it, beside ours by the paper's convention and the activity of our trained networks.
+2. From the paper's convention to the physics, one correction after the other.
+3. The spike rates below which spiking costs less; energy against error over widths and readouts, from the networks
+   that come with the package and from the study of widths that width_energy.py has recorded.
+
+Prints the tables and writes them as CSV, Markdown and LaTeX, all of them as energy.json, and figures, into FOLDER,
+profiling/results/energy unless told otherwise. Each network runs on the test paths of its own task.
+"""
+
+import argparse
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kspike_reg import plotting, saving
+from kspike_reg.energy import DEVICES, ModelEnergy, comparison, frames, profile, table_one
+from kspike_reg.experiments import Configuration
+from kspike_reg.experiments.run import draw, environment
+from kspike_reg.files import prepare_folder, write_json
+from kspike_reg.network import SPIKING
+from kspike_reg.tables import markdown, write_table
+
+RESULTS = Path(__file__).parent / "results"
+# The networks whose activity stands in for that of the paper's.
+STANDING_IN = {"dense": "lif-elasticity", "LSTM": "slstm-hardening"}
+SHOWN = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
+ERROR = "RMSE / deviations"
+NANO = 1e-9
+
+
+class Trained:
+    """A network that comes with the package, on the test paths of its task."""
+
+    def __init__(self, name):
+        self.name = name
+        self.record = saving.record_of(name)
+        self.configuration = Configuration.of_record(self.record["configuration"])
+        self.fires = self.configuration.kind in SPIKING
+        self.model = saving.load(name)
+        self.paths = self.configuration.load_data()[2]
+        self.report = profile(self.model, self.paths)
+
+    @cached_property
+    def activities(self):
+        """The mean size of each layer's input, which the paper takes for a rate in Hz."""
+        energy = ModelEnergy(self.model, self.paths.inputs, activity="hertz")
+        return {layer.name: energy.rate(layer) for layer in self.model.layers}
+
+    @property
+    def about(self):
+        """What it was run on."""
+        named = {name: getattr(self.configuration, name) for name in ("task", "family", "seed")}
+        return {"network": self.name} | named | {"paths": len(self.paths), "steps": self.report.steps // len(self.paths)}
+
+
+def main():
+    """Profile the networks that come with the package; print, write and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", metavar="FOLDER", type=Path, default=RESULTS / "energy", help="for tables and figures")
+    folder = parser.parse_args().out
+    prepare_folder(folder)
+    widths = json.loads((RESULTS / "width_energy.json").read_text(encoding="utf-8"))
+    networks = [Trained(name) for name in saving.trained_networks()]
+    content = {"environment": environment(), "networks": [network.about for network in networks], "tables": {}}
+    for name, (title, table) in {**paper(networks), **counted(networks), **compared(networks, widths)}.items():
+        print(f"\n{title}\n\n{markdown(table)}")
+        write_table(table, folder, name)
+        content["tables"][name] = {"title": title, "rows": table.to_dict("records")}
+    write_json(folder / "energy.json", content)
+    for name, axes in figures(networks, widths).items():
+        draw(axes, folder / f"{name}.png")
+    print(f"\nwrote the tables, energy.json and the figures in {folder}")
+
+
+# Tables, by the name of their files: a title, and a pandas table.
+
+
+def paper(networks):
+    """Table I, and the corrections."""
+    found = {}
+    for half, name in STANDING_IN.items():
+        network = next(network for network in networks if network.name == name)
+        own = [network.activities[layer.name] for layer in network.report.layers if layer.neurons]
+        title = f"Table I, {half}: nJ as printed, beside ours by the same convention with the activity of {name}"
+        found[f"table_one_{half.lower()}"] = title, table_one.table(half, own, network.about["steps"])
+    rows = []
+    for network in filter(lambda network: network.fires, networks):
+        before = None
+        for correction in comparison.corrections(network.report, network.activities):
+            row = {"network": network.name, "counting": correction.what, "spiking / nJ": correction.spiking / NANO}
+            row |= {"dense / nJ": correction.dense / NANO, "times less": correction.factor}
+            rows.append(row | {"moved by": None if before is None else correction.factor / before})
+            # What stands instead of something is set against the last correction.
+            before = before if correction.what.startswith("instead") else correction.factor
+    title = "From the paper's convention to the physics: nJ for one path, spiking on Loihi, densely on the V100"
+    return found | {"corrections": (title, pd.DataFrame(rows, dtype=object))}
+
+
+def counted(networks):
+    """What the profiler counted, and what it costs."""
+    return {
+        "operations": ("Operations for one path", stacked(networks, frames.operation_frame)),
+        "projections": ("Operations for one path by source", stacked(networks, frames.projection_frame)),
+        "energies": (
+            "Energy for one path, less what a device does not price",
+            stacked(networks, lambda report: frames.energy_frame(report, SHOWN)),
+        ),
+        "unpriced": (
+            "What the devices do not price",
+            stacked(networks, lambda report: frames.unpriced_frame(report, SHOWN)),
+        ),
+        "devices": ("Devices", frames.device_frame(DEVICES)),
+    }
+
+
+def compared(networks, widths):
+    """Where spiking wins."""
+    spiking = [network for network in networks if network.fires]
+    rows = [
+        {"network": network.name, ERROR: error_of(network), **comparison.energies_in_use(network.report)}
+        for network in networks
+    ]
+    return {
+        "break_even": ("Spike rates below which spiking costs less", stacked(spiking, frames.break_even_frame)),
+        "networks": ("Energy and error of the trained networks", pd.DataFrame(rows, dtype=object)),
+        "widths": (
+            f"Energy and error over widths and readouts ({widths['command']})",
+            pd.DataFrame(widths["cases"], dtype=object),
+        ),
+    }
+
+
+def stacked(networks, frame):
+    """The tables of several networks, one below the other."""
+    parts = [frame(network.report) for network in networks]
+    for network, part in zip(networks, parts, strict=True):
+        part.insert(0, "network", network.name)
+    return pd.concat(parts, ignore_index=True)
+
+
+def error_of(network):
+    return network.record["test"]["errors"]["standardised"]["root_mean_squared_error"]["all"]
+
+
+# Figures, by the name of their files: matplotlib axes.
+
+
+def figures(networks, widths):
+    """Energy by layer for each network, energy against spike rate, energy against error."""
+    spiking = [network for network in networks if network.fires]
+    panels = Figure(figsize=(11, 4 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
+    for network, axes in zip(spiking, panels.flat, strict=False):
+        draw_rates(network.report, axes).set_title(network.name, fontsize="medium")
+    bars = {f"layers_{network.name}": draw_layers(network.report) for network in networks}
+    return bars | {"break_even": panels, "pareto": draw_errors(networks, widths)}
+
+
+def draw_layers(report):
+    tables = [report.energy(device) for device in SHOWN]
+    return plotting.energy_bars(
+        {table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables}
+    )
+
+
+def draw_rates(report, axes):
+    places = {
+        "Loihi, real values on V100": ("loihi", "v100_fp16"),
+        "Loihi by its parts, real values on V100": ("loihi_davies2018", "v100_fp16"),
+        "45 nm CMOS": ("cmos45_fp32", "cmos45_fp32"),
+    }
+    rates, here = np.geomspace(1e-3, 1, 50), comparison.mean_rate(report)
+    spiking = {}
+    for name, place in places.items():
+        at_rest, as_it_is = (comparison.spiking_energy(each, *place) for each in (comparison.silenced(report), report))
+        spiking[name] = at_rest + (as_it_is - at_rest) * rates / here
+    machines = {"V100, half precision": "v100_fp16", "V100, single precision": "v100_fp32", "45 nm CMOS": "cmos45_fp32"}
+    dense = {name: comparison.dense_energy(report, device) for name, device in machines.items()}
+    return plotting.break_even(rates, spiking, dense, here, axes)
+
+
+def draw_errors(networks, widths):
+    panels = Figure(figsize=(15, 4.5), layout="constrained").subplots(1, 3)
+    cases = pd.DataFrame(widths["cases"])
+    columns = {
+        "Loihi and V100 / J": "Ramberg-Osgood; spiking: Loihi, real values on V100; others: V100",
+        "45 nm CMOS / J": "Ramberg-Osgood; all in 45 nm CMOS",
+    }
+    for axes, (column, title) in zip(panels, columns.items(), strict=False):
+        series = {name: (rows[column], rows[ERROR]) for name, rows in cases.groupby("network", sort=False)}
+        plotting.pareto(series, ERROR, axes).set_title(title, fontsize="medium")
+    column = "Loihi and V100 / J"
+    series = {
+        network.name: ([comparison.energies_in_use(network.report)[column]], [error_of(network)])
+        for network in networks
+        if network.configuration.task == "hardening" and network.configuration.family == "mirror"
+    }
+    plotting.pareto(series, ERROR, panels[-1]).set_title("hardening; places as on the left", fontsize="medium")
+    return panels
+
+
+if __name__ == "__main__":
+    main()
