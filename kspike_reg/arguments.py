@@ -6,7 +6,16 @@ repeated here are held to the package's by tests.
 
 import argparse
 
-__all__ = ["CHOICES", "Help", "Parser", "describe_evaluate", "describe_predict", "describe_reproduce", "describe_train"]
+__all__ = [
+    "CHOICES",
+    "Help",
+    "Parser",
+    "describe_energy",
+    "describe_evaluate",
+    "describe_predict",
+    "describe_reproduce",
+    "describe_train",
+]
 
 CHOICES = {
     "task": ("elasticity", "ramberg-osgood", "hardening"),
@@ -19,7 +28,13 @@ CHOICES = {
     "reset": ("subtract", "zero", "none"),
     "readout": ("membrane", "spikes"),
     "outside": ("warn", "raise", "ignore"),
-}
+    "device": (
+        "loihi", "loihi_davies2018", "v100_paper", "v100_fp16", "v100_fp32", "spinnaker", "spinnaker2", "cpu", "gpu",
+        "arm", "cmos45_fp32", "cmos45_int8",
+    ),
+}  # fmt: skip
+# What an energy table shows unless one says otherwise.
+DEVICES = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -135,6 +150,19 @@ def describe_predict(command):
     command.add_argument("--spread", action="store_true", help="write how far the voters stand apart, NAME_spread, too")
     _describe_columns(command, "inputs")
     _describe_outside(command)
+
+
+def describe_energy(command):
+    """Options of `kspike-reg energy`."""
+    command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
+    command.add_argument("--data", required=True, metavar="FILE", help="input paths, .csv or .npz; spikes need data")
+    _describe_columns(command, "inputs")
+    _describe_outside(command)
+    add = command.add_argument
+    add("--device", nargs="+", choices=CHOICES["device"], default=DEVICES, metavar="NAME", help="what to price it on")
+    add("--device-file", nargs="+", default=(), metavar="FILE", help="devices of your own, JSON, beside these")
+    add("--bits", type=int, default=32, help="width of a number in memory")
+    add("--out", metavar="FOLDER", help="write the tables (JSON, CSV, Markdown, LaTeX) and a bar chart there")
 
 
 def _describe_outside(command):

@@ -9,7 +9,15 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 
-from kspike_reg.arguments import Help, Parser, describe_evaluate, describe_predict, describe_reproduce, describe_train
+from kspike_reg.arguments import (
+    Help,
+    Parser,
+    describe_energy,
+    describe_evaluate,
+    describe_predict,
+    describe_reproduce,
+    describe_train,
+)
 from kspike_reg.errors import InputError, OutOfRangeWarning
 
 __all__ = ["main"]
@@ -146,6 +154,45 @@ def predict(options):
     print(f"wrote {', '.join(names)} of {len(paths)} paths to {options.output}")
 
 
+def energy(options):
+    """`kspike-reg energy`."""
+    from kspike_reg import datasets, evaluation, files, saving, scaling
+    from kspike_reg.energy import device_named, profile, read_device
+    from kspike_reg.energy.frames import tables_of
+    from kspike_reg.energy.output import write_report
+
+    devices = [*map(device_named, options.device), *map(read_device, options.device_file)]
+    if options.out:
+        files.prepare_folder(options.out)
+    model = saving.load(options.model)
+    names = getattr(options, "inputs", scaling.scaling_of(model)[0].names)
+    paths = datasets.read(options.data, names, **_order(options))
+    with _warnings_in_one_line(options):
+        evaluation.check_paths(model, paths, options.outside)
+        report = profile(model, paths, bits=options.bits)
+    for title, table in tables_of(report, devices).values():
+        print_table(title, table)
+    if options.out:
+        write_report(report, devices, options.out)
+        print(f"wrote energy.json, the tables as .csv, .md and .tex, and layers.png in {options.out}")
+
+
+def print_table(title, table):
+    """Print a pandas table, numbers to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from kspike_reg.tables import is_number, text_of
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    for name in table.columns:
+        shown.add_column(name, justify="right" if all(map(is_number, table[name])) else "left", overflow="fold")
+    for row in table.itertuples(index=False):
+        shown.add_row(*map(text_of, row))
+    Console(highlight=False).print(shown)
+
+
 @contextmanager
 def _warnings_in_one_line(options):
     """Show each warning as errors are shown; where there is an error, that alone."""
@@ -255,4 +302,5 @@ COMMANDS = {
     "reproduce": (reproduce, "Run one of the studies: tables, figures, a report.", describe_reproduce),
     "evaluate": (evaluate, "Errors and spike rates of a trained network on your own paths.", describe_evaluate),
     "predict": (predict, "Predict the outputs of your own paths, in physical units.", describe_predict),
+    "energy": (energy, "What a network costs on your own paths: operations, and joules on several devices.", describe_energy),
 }

@@ -85,6 +85,13 @@ def _errors(measures, reference, prediction, lengths):
     }
 
 
+def check_paths(model, paths, outside, stacklevel=4):
+    """`scaling.check_range` for paths of different lengths."""
+    # In place of the padding stands each path's first step, which is its own.
+    own = np.where(paths.mask[..., None], paths.inputs, paths.inputs[:, :1])
+    check_range(model, own, outside, paths.labels, stacklevel=stacklevel)
+
+
 def _error(metric, reference, prediction, steps, lengths):
     try:
         return metric(reference, prediction, steps, lengths=lengths)
@@ -112,9 +119,7 @@ def _run(model, paths, batch_size, outside, with_spread=False):
             f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.dtype}; "
             "is it in the unit that the model was trained in?"
         )
-    # In place of the padding stands each path's first step, which is its own.
-    own = np.where(paths.mask[..., None], paths.inputs, paths.inputs[:, :1])
-    check_range(model, own, outside, paths.labels, stacklevel=4)
+    check_paths(model, paths, outside, stacklevel=5)
     layers = spiking_layers(model)
     answers = [model.outputs[0], *([spread_of(model)] if with_spread else [])]
     recorder = keras.Model(model.input, [answers, [layer.output for layer in layers]])

@@ -7,7 +7,7 @@ import pandas as pd
 
 from kspike_reg.files import replacing
 
-__all__ = ["latex", "markdown", "write_table"]
+__all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
 
 
 def markdown(table):
@@ -21,7 +21,7 @@ def latex(table):
     """A table as LaTeX, three digits of each number; it wants the package booktabs."""
     shown = table.map(text_of)
     head = shown.style.hide(axis="index").format(escape="latex").format_index(axis="columns", escape="latex")
-    columns = "".join("r" if all(map(_is_number, table[name])) else "l" for name in table)
+    columns = "".join("r" if all(map(is_number, table[name])) else "l" for name in table)
     return head.to_latex(hrules=True, column_format=columns)
 
 
@@ -39,7 +39,8 @@ def write_table(table, folder, name):
     return list(files.values())
 
 
-def _is_number(value):
+def is_number(value):
+    """Whether a cell is a number, or empty."""
     return value is None or isinstance(value, Number)
 
 

@@ -35,6 +35,7 @@ RESULTS = Path(__file__).parent / "results"
 # The networks whose activity stands in for that of the paper's.
 STANDING_IN = {"dense": "lif-elasticity", "LSTM": "slstm-hardening"}
 SHOWN = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
+COMPARED = [name for name in DEVICES if name != "v100_paper"]
 ERROR = "RMSE / deviations"
 NANO = 1e-9
 
@@ -132,7 +133,7 @@ def compared(networks, widths):
         for network in networks
     ]
     return {
-        "break_even": ("Spike rates below which spiking costs less", stacked(spiking, frames.break_even_frame)),
+        "break_even": ("Spike rates below which spiking costs less", stacked(spiking, lambda report: frames.break_even_frame(report, COMPARED))),
         "networks": ("Energy and error of the trained networks", pd.DataFrame(rows, dtype=object)),
         "widths": (
             f"Energy and error over widths and readouts ({widths['command']})",

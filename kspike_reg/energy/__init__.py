@@ -15,6 +15,7 @@ _HOMES = {
     "EnergyTable": "kspike_reg.energy.table",
     "DEVICES": "kspike_reg.energy.devices",
     "Device": "kspike_reg.energy.devices",
+    "device_named": "kspike_reg.energy.devices",
     "read_device": "kspike_reg.energy.devices",
     "Cost": "kspike_reg.energy.counts",
     "Recurrence": "kspike_reg.energy.counts",

@@ -5,9 +5,23 @@ import pandas as pd
 from kspike_reg.energy.comparison import break_even, mean_rate
 from kspike_reg.energy.devices import DEVICES, device_named
 
-__all__ = ["break_even_frame", "device_frame", "energy_frame", "operation_frame", "projection_frame", "unpriced_frame"]
+__all__ = ["break_even_frame", "device_frame", "energy_frame", "operation_frame", "projection_frame", "tables_of", "unpriced_frame"]
 
 NANO = 1e-9
+
+
+def tables_of(report, devices):
+    """All tables of a report by a short name: (title, table)."""
+    found = {
+        "operations": (f"Operations for one path, mean of {report.samples}", operation_frame(report)),
+        "projections": ("By source", projection_frame(report)),
+        "energies": ("Energy for one path, less what a device does not price", energy_frame(report, devices)),
+        "unpriced": ("What the devices do not price, operations for one path", unpriced_frame(report, devices)),
+    }
+    if report.spikes:
+        title = "The spike rate below which spiking costs less than the same network computed densely"
+        found["break_even"] = title, break_even_frame(report, devices)
+    return found
 
 
 def operation_frame(report):
@@ -80,19 +94,34 @@ def unpriced_frame(report, devices):
     return _frame(rows, columns=("device", "operation", "for one path"))
 
 
-def break_even_frame(report):
-    """The spike rate below which spiking costs less than the same network computed densely, for each pair of devices."""
-    spiking = [device for device in DEVICES.values() if device.event_driven]
-    dense = [device for device in DEVICES.values() if not device.event_driven and device.name != "v100_paper"]
-    pairs = [(device, host) for device in spiking if "multiply_accumulate" not in device.prices for host in dense]
-    pairs += [(device, device) for device in spiking if "multiply_accumulate" in device.prices]
+def break_even_frame(report, devices=tuple(DEVICES)):
+    """The spike rate below which spiking costs less than the same network computed densely, for pairs of devices.
+
+    Event-driven devices that price multiply-accumulates are set against themselves, others against every device that
+    is not event-driven.
+    """
+    devices = [device_named(device) for device in devices]
+    dense = [device for device in devices if not device.event_driven]
+    pairs = [
+        (device, host)
+        for device in devices
+        if device.event_driven
+        for host in ([device] if "multiply_accumulate" in device.prices else dense)
+    ]
     rows = []
     for device, host in pairs:
         rate = break_even(report, device, host)
         verdict = "never" if rate <= 0 else "always" if rate >= 1 else "below it"
-        row = {"spiking on": device.name, "dense, and real values, on": host.name}
-        row |= {"spikes per neuron and step": rate, "spiking costs less": verdict}
-        rows.append(row | {"here": mean_rate(report), "costs less here": "yes" if mean_rate(report) < rate else "no"})
+        rows.append(
+            {
+                "spiking on": device.name,
+                "dense, and real values, on": host.name,
+                "break-even spikes per neuron and step": rate,
+                "spiking costs less": verdict,
+                "this network's": mean_rate(report),
+                "costs less here": "yes" if mean_rate(report) < rate else "no",
+            }
+        )
     return _frame(rows)
 
 

@@ -1,0 +1,38 @@
+"""A report and what it costs, written down: JSON, tables, a bar chart."""
+
+from pathlib import Path
+
+from kspike_reg import plotting
+from kspike_reg.energy.frames import tables_of
+from kspike_reg.files import prepare_folder, replacing, write_json
+from kspike_reg.tables import write_table
+
+__all__ = ["joules_by_layer", "write_report"]
+
+
+def write_report(report, devices, folder):
+    """Write energy.json, each table as CSV, Markdown and LaTeX, and layers.png.
+
+    Args:
+        report: an `EnergyReport`.
+        devices: names in `DEVICES`, or `Device`s.
+        folder: where to; it is made if need be.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    folder = Path(folder)
+    prepare_folder(folder)
+    for name, (_, table) in tables_of(report, devices).items():
+        write_table(table, folder, name)
+    energies = [report.energy(device).to_dict() for device in devices]
+    write_json(folder / "energy.json", {"counts": report.to_dict(), "energies": energies})
+    axes = plotting.energy_bars(joules_by_layer(report, devices))
+    with replacing(folder / "layers.png") as partial:
+        axes.figure.savefig(partial, dpi=150)
+
+
+def joules_by_layer(report, devices):
+    """For each device the joules of each layer for one path, by its name."""
+    tables = [report.energy(device) for device in devices]
+    return {table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables}
