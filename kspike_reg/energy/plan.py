@@ -1,17 +1,17 @@
-"""The plan of a network: every call of a layer in the order of running, nested models unfolded, and who hears whom."""
+"""The plan of a network: what every use of a layer costs, and by which parts of its inputs it is driven."""
 
 from dataclasses import dataclass
 
 import keras
 
-# What a functional model is made of has no public name: the class, its graph, and the masks that tensors carry.
+# The masks that tensors carry have no public name.
 from keras.src.backend.common.masking import get_keras_mask
-from keras.src.models.functional import Functional
 
 from kspike_reg.energy.counts import Cost, cost_of
 from kspike_reg.errors import InputError
+from kspike_reg.graph import graph_of
 
-__all__ = ["Call", "Part", "graph_of", "plan_of"]
+__all__ = ["Call", "Part", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -77,83 +77,51 @@ class Call:
         return self.cost.hands_on == "reshaped" or getattr(self.layer, "go_backwards", False)
 
 
-def graph_of(model):
-    """The graph of a functional or sequential model, or None for anything else."""
-    if type(model) is keras.Sequential:
-        model = model._functional
-    return model if isinstance(model, Functional) and type(model).call is Functional.call else None
-
-
 def plan_of(model):
     """Every call of a layer in the order of running.
 
     Args:
-        model: a graph as `graph_of` gives it.
+        model: a model as `kspike_reg.graph.graph_of` reads it.
 
     Returns:
         (calls, slots of the model's outputs); the model's inputs lie in slots 0, 1, ...
 
     Raises:
-        InputError: a layer that nobody registered, or that is used in a way that cannot be counted.
+        InputError: a model that cannot be looked into, a layer that nobody registered, or one that is used in a way
+            that cannot be counted.
     """
-    slots = {id(tensor): slot for slot, tensor in enumerate(model.inputs)}
-    parts = {slot: (Part(tensor.name, tensor.shape[-1], False),) for slot, tensor in enumerate(model.inputs)}
-    calls = []
-    _unfold(model, slots, parts, {}, "", calls)
-    return tuple(calls), tuple(slots[id(tensor)] for tensor in model.outputs)
+    graph = graph_of(model, "profile")
+    parts = {slot: (Part(tensor.name, tensor.shape[-1], False),) for slot, tensor in enumerate(graph.inputs)}
+    calls = tuple(_call(use, parts) for use in graph.uses)
+    return calls, graph.outputs
 
 
-def _unfold(model, slots, parts, names, place, calls):
-    """Append the calls of one level; `slots` and `parts` know its inputs, and its outputs when done."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input or any(id(tensor) not in slots for tensor in node.input_tensors):
-                continue
-            inner = graph_of(node.operation)
-            if inner is None:
-                calls.append(_call(node, slots, parts, names, place))
-                continue
-            name = f"{place}{node.operation.name}"
-            pairs = zip(inner.inputs, _heard(node.input_tensors), strict=True)
-            inside = {id(symbol): slots[id(tensor)] for symbol, tensor in pairs}
-            _unfold(inner, inside, parts, names, f"{name}/", calls)
-            for symbol, tensor in zip(inner.outputs, node.outputs, strict=True):
-                slots[id(tensor)] = inside[id(symbol)]
-
-
-def _heard(tensors):
-    """The tensors that carry numbers. Keras records masks, and the operations that make them, like any other."""
-    return [tensor for tensor in tensors if tensor.dtype != "bool"]
-
-
-def _call(node, slots, parts, names, place):
-    layer, tensors = node.operation, _heard(node.input_tensors)
-    name = names.setdefault(id(layer), f"{place}{layer.name}")
-    shape = node.outputs[0].shape
-    if not _heard(node.outputs):
-        tensors, cost = [], Cost()
+def _call(use, parts):
+    """The call behind one use; `parts` knows what it hears, and what it hands on when done."""
+    layer, name, shape = use.layer, use.layer_name, use.given[0].shape
+    heard, inputs = use.heard, use.inputs
+    if use.makes_mask:
+        heard, inputs, cost = (), (), Cost()
     else:
         cost = cost_of(layer, shape)
-        _check(layer, name, cost, tensors, node.outputs)
-    heard = tuple(parts[slots[id(tensor)]] for tensor in tensors)
-    outputs = tuple(range(first := len(parts), first + len(node.outputs)))
-    parts[outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1] if shape else 1, heard)
-    for slot in outputs[1:]:
+        _check(layer, name, cost, heard, use.given)
+    sources = tuple(parts[slot] for slot in inputs)
+    parts[use.outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1] if shape else 1, sources)
+    for slot in use.outputs[1:]:
         parts[slot] = ()
-    slots.update({id(tensor): slot for tensor, slot in zip(node.outputs, outputs, strict=True)})
     call = Call(
         layer=layer,
         name=name,
         cost=cost,
-        arguments=node.arguments,
-        slots=tuple((id(tensor), slots[id(tensor)]) for tensor in node.input_tensors),
-        inputs=tuple(slots[id(tensor)] for tensor in tensors),
-        outputs=outputs,
-        parts=heard,
+        arguments=use.arguments,
+        slots=use.slots,
+        inputs=inputs,
+        outputs=use.outputs,
+        parts=sources,
     )
     if cost.spikes is None or not call.last_step_alone:
         return call
-    return Call(**vars(call) | {"twin": _twin(layer, tensors[0].shape)})
+    return Call(**vars(call) | {"twin": _twin(layer, heard[0].shape)})
 
 
 def _one_part(spikes):

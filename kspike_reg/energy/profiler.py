@@ -5,10 +5,11 @@ import weakref
 import keras
 import numpy as np
 
-from kspike_reg.energy.plan import graph_of, plan_of
+from kspike_reg.energy.plan import plan_of
 from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
+from kspike_reg.graph import functional_of
 
 __all__ = ["profile"]
 
@@ -42,12 +43,7 @@ def profile(model, inputs, mask=None, batch_size=256, bits=32):
         InputError: no data, shapes that do not fit the model, numbers that are not finite, a layer that nobody
             registered or that is used in a way that cannot be counted, or an answer that is not finite.
     """
-    graph = graph_of(model)
-    if graph is None:
-        raise InputError(
-            f"profile: cannot look into {type(model).__name__} {getattr(model, 'name', model)!r}; expected a built "
-            "functional or sequential keras.Model without a call of its own"
-        )
+    graph = functional_of(model, "profile")
     require_whole("profile", batch_size=batch_size, bits=bits)
     if graph not in _RECORDERS:
         calls, outputs = plan_of(graph)

@@ -1,0 +1,33 @@
+"""Roads off the GPU: trained networks on Nengo, NengoDL and the Loihi emulator, and as NIR.
+
+    trained model - Nengo / NengoDL / Loihi emulator / NIR
+
+Nothing in the main flow imports this room. Each name is imported when it is first asked for, and the packages behind
+it only when it is called: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
+"""
+
+import importlib
+
+# Public names by the module that holds them.
+_HOMES = {
+    "to_nengo": "kspike_reg.bridges.nengo_network",
+    "export_nengo": "kspike_reg.bridges.nengo_file",
+    "simulate": "kspike_reg.bridges.simulation",
+    "Simulation": "kspike_reg.bridges.simulation",
+    "to_nir": "kspike_reg.bridges.nir",
+    "from_nir": "kspike_reg.bridges.nir",
+    "quantise": "kspike_reg.bridges.loihi",
+    "loihi_report": "kspike_reg.bridges.loihi",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kspike_reg.bridges' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
