@@ -186,11 +186,17 @@ def print_table(title, table):
     from kspike_reg.tables import is_number, text_of
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    needed = 0
     for name in table.columns:
-        shown.add_column(name, justify="right" if all(map(is_number, table[name])) else "left", overflow="fold")
+        # Headers may be broken, between words; cells may not.
+        header = name.replace("-", "- ")
+        width = max(map(len, [*map(text_of, table[name]), *header.split()]))
+        needed += width + 1
+        shown.add_column(header, justify="right" if all(map(is_number, table[name])) else "left", min_width=width)
     for row in table.itertuples(index=False):
         shown.add_row(*map(text_of, row))
-    Console(highlight=False).print(shown)
+    console = Console(highlight=False)
+    console.print(shown, width=max(needed, console.width), crop=False)
 
 
 @contextmanager
@@ -302,5 +308,9 @@ COMMANDS = {
     "reproduce": (reproduce, "Run one of the studies: tables, figures, a report.", describe_reproduce),
     "evaluate": (evaluate, "Errors and spike rates of a trained network on your own paths.", describe_evaluate),
     "predict": (predict, "Predict the outputs of your own paths, in physical units.", describe_predict),
-    "energy": (energy, "What a network costs on your own paths: operations, and joules on several devices.", describe_energy),
+    "energy": (
+        energy,
+        "What a network costs on your own paths: operations, joules on several devices.",
+        describe_energy,
+    ),
 }

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from kspike_reg.files import replacing
 from kspike_reg.metrics import rank_correlation
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "path_predictions",
     "reference_curves",
     "sample_errors",
+    "save",
     "seed_errors",
 ]
 
@@ -32,6 +34,20 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^v"
+# Where a legend stands that would hide what is drawn.
+BESIDE = {"bbox_to_anchor": (1.01, 1), "loc": "upper left"}
+MICRO, ENERGY = 1e6, "energy for one path / µJ"
+
+
+def save(axes, file):
+    """Save the figure of some axes, whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    figure = np.ravel(axes)[0].figure
+    with replacing(file) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def loss_curves(history, axes=None):
@@ -99,9 +115,7 @@ def learning_curves(histories, axes=None):
     axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
     axes.grid(alpha=0.3)
     # Beside the picture where there are too many for it.
-    axes.legend(
-        fontsize="x-small", **({} if len(histories) <= 6 else {"bbox_to_anchor": (1.01, 1), "loc": "upper left"})
-    )
+    axes.legend(fontsize="x-small", **({} if len(histories) <= 6 else BESIDE))
     return axes
 
 
@@ -122,7 +136,7 @@ def error_lines(numbers, errors, label, axes=None):
     axes.xaxis.set_minor_locator(NullLocator())
     _plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(**({} if len(errors) <= 6 else BESIDE))
     return axes
 
 
@@ -252,13 +266,13 @@ def energy_bars(joules, axes=None):
         zip(joules.items(), cycle(COLOURS), cycle(("", "//", "..", "\\\\", "xx")), strict=False)
     ):
         places = np.arange(len(layers)) + (number - (len(joules) - 1) / 2) * width
-        heights = [of[name] or np.nan for name in layers]
+        heights = [of[name] * MICRO or np.nan for name in layers]
         axes.bar(places, heights, width, label=device, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
     axes.set_yscale("log")
     axes.set_xticks(range(len(layers)), layers)
-    axes.set(ylabel="energy for one path / J")
+    axes.set(ylabel=ENERGY)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", **BESIDE)
     return axes
 
 
@@ -274,14 +288,15 @@ def break_even(rates, spiking, dense, here=None, axes=None):
     """
     axes = _axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
-        axes.loglog(rates, line, color=colour, linewidth=1.5, label=f"spiking, {name}")
+        axes.loglog(rates, np.multiply(line, MICRO), color=colour, linewidth=1.5, label=f"spiking, {name}")
     for (name, level), colour, line in zip(dense.items(), COLOURS, LINES[1:], strict=False):
-        axes.axhline(level, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
+        axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
     if here is not None:
         axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label=f"as trained, {here:.2g}")
-    axes.set(xlabel="spikes per neuron and step", ylabel="energy for one path / J", xlim=(rates[0], rates[-1]))
+    axes.set(xlabel="spikes per neuron and step", ylabel=ENERGY, xlim=(rates[0], rates[-1]))
+    _plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+    axes.legend(fontsize="small", **BESIDE)
     return axes
 
 
@@ -294,15 +309,17 @@ def pareto(series, error_label, axes=None):
         axes: matplotlib axes to draw on; None makes a figure.
     """
     axes = _axes(axes)
+    series = {name: (np.multiply(joules, MICRO), errors) for name, (joules, errors) in series.items()}
     points = sorted(pair for joules, errors in series.values() for pair in zip(joules, errors, strict=True))
     front = [(joules, error) for joules, error in points if error <= min(e for j, e in points if j <= joules)]
     axes.plot(*zip(*front, strict=True), color=BLACK, alpha=0.15, linewidth=8, label="beaten by none", zorder=0)
     for (name, (joules, errors)), style, marker in zip(series.items(), _styles(), cycle(MARKERS), strict=False):
         axes.plot(joules, errors, marker=marker, linewidth=1, markersize=5, label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="energy for one path / J", ylabel=error_label)
+    axes.set(xscale="log", yscale="log", xlabel=ENERGY, ylabel=error_label)
+    _plain_numbers(axes.xaxis)
     _plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+    axes.legend(fontsize="small", **BESIDE)
     return axes
 
 

@@ -25,8 +25,9 @@ from matplotlib.figure import Figure
 
 from kspike_reg import plotting, saving
 from kspike_reg.energy import DEVICES, ModelEnergy, comparison, frames, profile, table_one
+from kspike_reg.energy.output import joules_by_layer
 from kspike_reg.experiments import Configuration
-from kspike_reg.experiments.run import draw, environment
+from kspike_reg.experiments.run import environment
 from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.network import SPIKING
 from kspike_reg.tables import markdown, write_table
@@ -62,7 +63,9 @@ class Trained:
     def about(self):
         """What it was run on."""
         named = {name: getattr(self.configuration, name) for name in ("task", "family", "seed")}
-        return {"network": self.name} | named | {"paths": len(self.paths), "steps": self.report.steps // len(self.paths)}
+        return (
+            {"network": self.name} | named | {"paths": len(self.paths), "steps": self.report.steps // len(self.paths)}
+        )
 
 
 def main():
@@ -80,7 +83,7 @@ def main():
         content["tables"][name] = {"title": title, "rows": table.to_dict("records")}
     write_json(folder / "energy.json", content)
     for name, axes in figures(networks, widths).items():
-        draw(axes, folder / f"{name}.png")
+        plotting.save(axes, folder / f"{name}.png")
     print(f"\nwrote the tables, energy.json and the figures in {folder}")
 
 
@@ -133,7 +136,10 @@ def compared(networks, widths):
         for network in networks
     ]
     return {
-        "break_even": ("Spike rates below which spiking costs less", stacked(spiking, lambda report: frames.break_even_frame(report, COMPARED))),
+        "break_even": (
+            "Spike rates below which spiking costs less",
+            stacked(spiking, lambda report: frames.break_even_frame(report, COMPARED)),
+        ),
         "networks": ("Energy and error of the trained networks", pd.DataFrame(rows, dtype=object)),
         "widths": (
             f"Energy and error over widths and readouts ({widths['command']})",
@@ -151,6 +157,7 @@ def stacked(networks, frame):
 
 
 def error_of(network):
+    """The root mean square error on the test set, in standard deviations."""
     return network.record["test"]["errors"]["standardised"]["root_mean_squared_error"]["all"]
 
 
@@ -160,21 +167,21 @@ def error_of(network):
 def figures(networks, widths):
     """Energy by layer for each network, energy against spike rate, energy against error."""
     spiking = [network for network in networks if network.fires]
-    panels = Figure(figsize=(11, 4 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
+    panels = Figure(figsize=(13, 4 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
     for network, axes in zip(spiking, panels.flat, strict=False):
         draw_rates(network.report, axes).set_title(network.name, fontsize="medium")
+    one_legend(panels)
     bars = {f"layers_{network.name}": draw_layers(network.report) for network in networks}
     return bars | {"break_even": panels, "pareto": draw_errors(networks, widths)}
 
 
 def draw_layers(report):
-    tables = [report.energy(device) for device in SHOWN]
-    return plotting.energy_bars(
-        {table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables}
-    )
+    """Energy by layer."""
+    return plotting.energy_bars(joules_by_layer(report, SHOWN))
 
 
 def draw_rates(report, axes):
+    """Energy against spike rate."""
     places = {
         "Loihi, real values on V100": ("loihi", "v100_fp16"),
         "Loihi by its parts, real values on V100": ("loihi_davies2018", "v100_fp16"),
@@ -191,7 +198,8 @@ def draw_rates(report, axes):
 
 
 def draw_errors(networks, widths):
-    panels = Figure(figsize=(15, 4.5), layout="constrained").subplots(1, 3)
+    """Energy against error."""
+    panels = Figure(figsize=(17, 4.5), layout="constrained").subplots(1, 3)
     cases = pd.DataFrame(widths["cases"])
     columns = {
         "Loihi and V100 / J": "Ramberg-Osgood; spiking: Loihi, real values on V100; others: V100",
@@ -207,7 +215,14 @@ def draw_errors(networks, widths):
         if network.configuration.task == "hardening" and network.configuration.family == "mirror"
     }
     plotting.pareto(series, ERROR, panels[-1]).set_title("hardening; places as on the left", fontsize="medium")
+    one_legend(panels[:2])
     return panels
+
+
+def one_legend(panels):
+    """Keep the legend of the last of some panels that show the same."""
+    for axes in list(np.ravel(panels))[:-1]:
+        axes.get_legend().remove()
 
 
 if __name__ == "__main__":

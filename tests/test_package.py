@@ -33,7 +33,7 @@ ROOMS = {
     "graph": {"errors"},
     "energy": {"errors", "files", "graph", "network", "neurons", "scaling"},
     "bridges": {"errors", "files", "graph", "network", "neurons", "saving", "scaling"},
-    "plotting": {"metrics"},
+    "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {
         "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "tables",

@@ -2,8 +2,8 @@
 
 The synapses of a network of `build` are those of its baseline of the same widths (LIF and dense, RLIF and SimpleRNN,
 SLSTM and LSTM), so the baseline's energy is that of the spiking network's own connections, each one carried out at
-every step. A chip for spikes has no synapses for real values; those multiply-accumulates, of the first layer's input, of
-the SLSTM's membrane and of a membrane readout, are left to a host, and priced there.
+every step. A chip for spikes has no synapses for real values; those multiply-accumulates, of the first layer's input,
+of the SLSTM's membrane and of a membrane readout, are left to a host, and priced there.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,16 @@ from dataclasses import dataclass, replace
 from kspike_reg.energy.devices import DEVICES, device_named
 from kspike_reg.errors import InputError
 
-__all__ = ["Correction", "break_even", "corrections", "dense_energy", "energies_in_use", "mean_rate", "silenced", "spiking_energy"]
+__all__ = [
+    "Correction",
+    "break_even",
+    "corrections",
+    "dense_energy",
+    "energies_in_use",
+    "mean_rate",
+    "silenced",
+    "spiking_energy",
+]
 
 # Of the devices that the paper compares, by its convention: joules for a synaptic event, and for a connection.
 EVENT = DEVICES["loihi"].prices["accumulate"]
@@ -131,34 +140,36 @@ def corrections(report, activities):
         InputError: an activity is missing.
     """
     steps = report.steps / report.samples
-    synapses = [(layer, projection) for layer in report.layers for projection in layer.projections if projection.weighted]
-    missing = [layer.name for layer, _ in synapses if layer.name not in activities]
+    synapses = [
+        (layer, projection, _connections(report, projection))
+        for layer in report.layers
+        for projection in layer.projections
+        if projection.weighted
+    ]
+    missing = [layer.name for layer, *_ in synapses if layer.name not in activities]
     if missing:
         raise InputError(f"corrections: expected an activity for every layer with synapses; {missing[0]!r} has none")
     counted = _papers_connections(report)
     papers = sum(counted.values())
     # What drives a layer's inputs, which at first stands for its recurrence too.
-    heard = {layer.name: _drive(_from_others(layer)) for layer, _ in synapses}
-    connections = {synapse: _connections(report, synapse[1]) for synapse in synapses}
-    true = sum(connections.values())
-    by_input = sum(number * heard[layer.name] for (layer, _), number in connections.items())
-    by_source = sum(number * _drive([projection]) for (_, projection), number in connections.items())
+    heard = {layer.name: _drive(_from_others(layer)) for layer, *_ in synapses}
+    by_input = sum(number * heard[layer.name] for layer, _, number in synapses)
+    by_source = sum(number * _drive([projection]) for _, projection, number in synapses)
     events = report.accumulates / report.samples
     products = report.multiply_accumulates / report.samples
     updates = report.neuron_updates / report.samples * DEVICES["loihi"].prices["active_update"]
     as_rates = sum(number * activities[name] * PAPERS_DT for name, number in counted.items())
     as_events = sum(number * heard[name] for name, number in counted.items())
-    once = true * CONNECTION
+    once = sum(number for *_, number in synapses) * CONNECTION
+    published, by_host = EVENT * steps, products * CONNECTION
     found = [
-        Correction("as the paper counts", as_rates * steps * EVENT, papers * CONNECTION),
-        Correction("a spike is one event, not 1/1000, and so is a real value", as_events * steps * EVENT, papers * CONNECTION),
-        Correction("every synapse once: recurrent ones too, gates but theirs", by_input * steps * EVENT, once),
-        Correction("recurrent synapses go by their own source", by_source * steps * EVENT, once),
-        Correction("the GPU, too, takes every step", by_source * steps * EVENT, once * steps),
-        Correction(
-            "real values are multiply-accumulates, left to the GPU", events * EVENT + products * CONNECTION, once * steps
-        ),
-        Correction("neurons are updated", events * EVENT + products * CONNECTION + updates, once * steps),
+        ("as the paper counts", as_rates * published, papers * CONNECTION),
+        ("a spike is one event, not 1/1000, and so is a real value", as_events * published, papers * CONNECTION),
+        ("every synapse once: recurrent ones too, gates but theirs", by_input * published, once),
+        ("recurrent synapses go by their own source", by_source * published, once),
+        ("the GPU, too, takes every step", by_source * published, once * steps),
+        ("real values are multiply-accumulates, left to the GPU", events * EVENT + by_host, once * steps),
+        ("neurons are updated", events * EVENT + by_host + updates, once * steps),
     ]
     for what, device, host in (
         ("a multiply-accumulate is two operations", "loihi", "v100_fp16"),
@@ -166,8 +177,8 @@ def corrections(report, activities):
         ("instead: the GPU in single precision", "loihi", "v100_fp32"),
         ("instead: both in 45 nm CMOS, single precision", "cmos45_fp32", "cmos45_fp32"),
     ):
-        found.append(Correction(what, spiking_energy(report, device, host), dense_energy(report, host)))
-    return found
+        found.append((what, spiking_energy(report, device, host), dense_energy(report, host)))
+    return [Correction(*row) for row in found]
 
 
 def _papers_connections(report):

@@ -5,7 +5,15 @@ import pandas as pd
 from kspike_reg.energy.comparison import break_even, mean_rate
 from kspike_reg.energy.devices import DEVICES, device_named
 
-__all__ = ["break_even_frame", "device_frame", "energy_frame", "operation_frame", "projection_frame", "tables_of", "unpriced_frame"]
+__all__ = [
+    "break_even_frame",
+    "device_frame",
+    "energy_frame",
+    "operation_frame",
+    "projection_frame",
+    "tables_of",
+    "unpriced_frame",
+]
 
 NANO = 1e-9
 
@@ -34,14 +42,14 @@ def operation_frame(report):
         "idle updates": "idle_updates",
     }
     rows = []
-    for layer in report.layers:
+    for layer in _at_work(report):
         rate = layer.spikes_per_neuron_and_step
         rows.append(
-            {"layer": layer.name, "kind": layer.kind, "neurons": layer.neurons, "connections": layer.connections}
+            {"layer": layer.name, "neurons": layer.neurons, "connections": layer.connections}
             | {label: getattr(layer, name) / report.samples for label, name in counts.items()}
             | {"spikes per neuron and step": None if rate is None else float(rate), "memory / B": layer.memory_bytes}
         )
-    total = {"layer": "total", "kind": "", "neurons": sum(layer.neurons for layer in report.layers)}
+    total = {"layer": "total", "neurons": sum(layer.neurons for layer in report.layers)}
     total |= {"connections": report.connections}
     total |= {label: getattr(report, name) / report.samples for label, name in counts.items()}
     rows.append(total | {"spikes per neuron and step": None, "memory / B": report.memory_bytes})
@@ -69,12 +77,15 @@ def projection_frame(report):
 
 
 def energy_frame(report, devices):
-    """Nanojoules for one path by layer, a column for each device, a total below. What a device does not price is not in."""
+    """Nanojoules for one path by layer, a column for each device, a total below, less what a device does not price.
+
+    Empty where a device prices nothing that the layer does.
+    """
     tables = [report.energy(device) for device in devices]
     rows = [
         {"layer": layer.name}
-        | {f"{table.device.name} / nJ": table[layer.name].total / report.samples / NANO for table in tables}
-        for layer in report.layers
+        | {f"{table.device.name} / nJ": _nanojoules(table[layer.name], report.samples) for table in tables}
+        for layer in _at_work(report)
     ]
     total = {f"{table.device.name} / nJ": table.per_inference / NANO for table in tables}
     return _frame([*rows, {"layer": "total"} | total])
@@ -132,6 +143,15 @@ def device_frame(devices):
         prices = ", ".join(f"{term} {price / 1e-12:.4g} pJ" for term, price in device.prices.items())
         rows.append({"device": device.name, "prices": prices, "evidence": device.grade, "source": device.source})
     return _frame(rows)
+
+
+def _nanojoules(layer, samples):
+    return layer.total / samples / NANO if layer.total or not layer.unpriced else None
+
+
+def _at_work(report):
+    """The layers that do something; scaling is the host's."""
+    return [layer for layer in report.layers if layer.neurons or layer.projections]
 
 
 def _frame(rows, columns=None):

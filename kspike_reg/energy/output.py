@@ -4,7 +4,7 @@ from pathlib import Path
 
 from kspike_reg import plotting
 from kspike_reg.energy.frames import tables_of
-from kspike_reg.files import prepare_folder, replacing, write_json
+from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.tables import write_table
 
 __all__ = ["joules_by_layer", "write_report"]
@@ -27,9 +27,7 @@ def write_report(report, devices, folder):
         write_table(table, folder, name)
     energies = [report.energy(device).to_dict() for device in devices]
     write_json(folder / "energy.json", {"counts": report.to_dict(), "energies": energies})
-    axes = plotting.energy_bars(joules_by_layer(report, devices))
-    with replacing(folder / "layers.png") as partial:
-        axes.figure.savefig(partial, dpi=150)
+    plotting.save(plotting.energy_bars(joules_by_layer(report, devices)), folder / "layers.png")
 
 
 def joules_by_layer(report, devices):

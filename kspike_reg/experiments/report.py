@@ -5,8 +5,8 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from kspike_reg import plotting
 from kspike_reg.experiments import figures
-from kspike_reg.experiments.run import draw
 from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.metrics import rank_correlation
 from kspike_reg.tables import markdown
@@ -41,7 +41,7 @@ def write_report(study, plan, folder, cases, settings):
         table.to_csv(partial, index=False)
     drawn = figures.shared(cases) | plan.figures(cases)
     for name, axes in drawn.items():
-        draw(axes, folder / f"{name}.png")
+        plotting.save(axes, folder / f"{name}.png")
     with replacing(folder / "report.md") as partial:
         partial.write_text(_text(plan, results, table, cases, list(drawn)), encoding="utf-8")
     write_json(folder / "results.json", results)

@@ -20,7 +20,7 @@ from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.saving import load, save
 from kspike_reg.scaling import in_physical_units
 
-__all__ = ["claim", "draw", "environment", "is_complete", "recorded_configuration", "run"]
+__all__ = ["claim", "environment", "is_complete", "recorded_configuration", "run"]
 
 
 def run(configuration, folder, *, tensorboard=False, callbacks=()):
@@ -91,8 +91,9 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         "environment": environment(),
         "configuration": identity,
     }
-    draw(plotting.loss_curves(history), folder / "loss.png")
-    draw(plotting.path_predictions(test, predict(trained, test, outside="ignore")), folder / "predictions.png")
+    plotting.save(plotting.loss_curves(history), folder / "loss.png")
+    predictions = plotting.path_predictions(test, predict(trained, test, outside="ignore"))
+    plotting.save(predictions, folder / "predictions.png")
     with replacing(folder / "card.md") as partial:
         partial.write_text(card(metrics), encoding="utf-8")
     # The metrics come last: where they are, the run is complete.
@@ -201,10 +202,3 @@ def environment():
         "device": str(keras.ops.zeros(1).device).rpartition("device:")[2],
         "machine": platform.machine(),
     }
-
-
-def draw(axes, file):
-    """Save the figure of some axes, whole or not at all."""
-    figure = np.ravel(axes)[0].figure
-    with replacing(file) as partial:
-        figure.savefig(partial, dpi=150)
