@@ -112,6 +112,7 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "reset": set(cell.RESETS),
         "readout": set(cell.OUTPUTS),
         "outside": set(scaling.OUTSIDE),
+        "device": set(energy.DEVICES),
     }
 
 
