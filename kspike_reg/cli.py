@@ -88,26 +88,22 @@ def reproduce(options):
 
 def print_study(results):
     """Print the errors of a study's cases as a table."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    import pandas as pd
 
-    from kspike_reg.evaluation import error_text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=results["title"])
-    table.add_column("errors on the test sets")
-    for name in ("eq. 14, all steps", "last step", "pointwise, all", "RMSE / deviations", "minutes"):
-        table.add_column(name, justify="right")
+    rows = []
     for name, case in results["cases"].items():
         errors = case["test"]["errors"]["standardised"]
-        columns = [
-            errors["mean_relative_error"]["all"],
-            errors["mean_relative_error"]["last"],
-            errors["mean_pointwise_relative_error"]["all"],
-            errors["root_mean_squared_error"]["all"],
-        ]
-        table.add_row(name, *map(error_text, columns), f"{case['training']['seconds'] / 60:.1f}")
-    Console(highlight=False).print(table)
+        rows.append(
+            {
+                "errors on the test sets": name,
+                "eq. 14, all steps": errors["mean_relative_error"]["all"],
+                "last step": errors["mean_relative_error"]["last"],
+                "pointwise, all": errors["mean_pointwise_relative_error"]["all"],
+                "RMSE / deviations": errors["root_mean_squared_error"]["all"],
+                "minutes": case["training"]["seconds"] / 60,
+            }
+        )
+    print_table(results["title"], pd.DataFrame(rows))
 
 
 def _settings(options):

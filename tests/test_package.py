@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import kspike_reg
-from kspike_reg import arguments, datasets, experiments, network, scaling
+from kspike_reg import arguments, datasets, energy, experiments, network, scaling
 from kspike_reg.experiments import configuration
 from kspike_reg.neurons import cell
 
