@@ -63,6 +63,32 @@ def cyclic_block():
     return "\n".join(rows)
 
 
+def energy_block():
+    """The README's table of reduction factors from the recorded tables."""
+    tables = json.loads((ROOT / "profiling" / "results" / "energy" / "energy.json").read_text())["tables"]
+    shown = {
+        "as the paper counts": "as the paper counts",
+        "as the physics counts": "a multiply-accumulate is two operations",
+        "V100 in single precision": "instead: the GPU in single precision",
+        "both in 45 nm CMOS": "instead: both in 45 nm CMOS, single precision",
+    }
+    factors, rates = {}, {}
+    for row in tables["corrections"]["rows"]:
+        factors.setdefault(row["network"], {})[row["counting"]] = row["times less"]
+    for row in tables["break_even"]["rows"]:
+        if (row["spiking on"], row["dense, and real values, on"]) == ("loihi", "v100_fp16"):
+            rates[row["network"]] = (row["break-even spikes per neuron and step"], row["this network's"])
+    rows = [f"| network | {' | '.join(shown)} | break-even spikes | its own |", "|---|---|---|---|---|---|---|"]
+    for name, of in factors.items():
+        numbers = [f"{of[counting]:.2g}" for counting in shown.values()] + [f"{rate:.2f}" for rate in rates[name]]
+        rows.append(f"| `{name}` | {' | '.join(numbers)} |")
+    return "\n".join(rows)
+
+
+def test_the_readme_shows_the_reduction_factors():
+    assert block("energy") == energy_block()
+
+
 def test_the_readme_shows_what_the_demo_prints(capsys):
     assert block("demo") == demo_block(capsys)
 
