@@ -31,7 +31,7 @@ ROOMS = {
     "evaluation": {"errors", "metrics", "network", "scaling"},
     "training": {"errors", "files"},
     "graph": {"errors"},
-    "energy": {"errors", "files", "graph", "network", "neurons", "scaling"},
+    "energy": {"errors", "files", "graph", "network", "neurons", "plotting", "scaling", "tables"},
     "bridges": {"errors", "files", "graph", "network", "neurons", "saving", "scaling"},
     "plotting": {"files", "metrics"},
     "tables": {"files"},
@@ -40,7 +40,9 @@ ROOMS = {
         "training",
     },
     "arguments": set(),
-    "cli": {"arguments", "errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
+    "cli": {
+        "arguments", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling", "tables"
+    },
 }  # fmt: skip
 
 
