@@ -36,8 +36,8 @@ ROOMS = {
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {
-        "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "tables",
-        "training",
+        "errors", "files", "datasets", "evaluation", "metrics", "network", "neurons", "plotting", "saving", "scaling",
+        "tables", "training",
     },
     "arguments": set(),
     "cli": {
