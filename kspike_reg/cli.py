@@ -168,8 +168,8 @@ def energy(options):
     with _warnings_in_one_line(options):
         evaluation.check_paths(model, paths, options.outside)
         report = profile(model, paths, bits=options.bits)
-    if options.out:  # before anything is printed, but not for data that are refused
-        files.prepare_folder(options.out)
+        if options.out:  # before anything is printed, but not for data that are refused
+            files.prepare_folder(options.out)
     for title, table in tables_of(report, devices).values():
         print_table(title, table)
     if options.out:
