@@ -360,7 +360,7 @@ def test_break_even_shows_the_energy_over_the_rate_the_levels_and_the_network_it
 
 
 def test_pareto_shows_every_point_and_the_front():
-    """Five of two series: (1, 9) and (2, 4) and (8, 1) are beaten by none; (3, 5) loses to (2, 4) in both, (8, 7) too."""
+    """Five of two series: (1, 9), (2, 4) and (8, 1) are beaten by none; (3, 5) and (8, 7) lose to (2, 4) in both."""
     series = {"lif": ([8e-6, 1e-6, 3e-6], [1.0, 9.0, 5.0]), "rnn": ([2e-6, 8e-6], [4.0, 7.0])}
     axes = pareto(series, "error")
     front, lif, rnn = axes.lines

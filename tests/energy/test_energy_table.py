@@ -1,4 +1,4 @@
-"""`python profiling/energy_table.py`: its tables hang together, and those that the repository shows are what it makes."""
+"""`python profiling/energy_table.py`: its tables hang together, and those in the repository are what it makes."""
 
 import csv
 import itertools
@@ -137,7 +137,7 @@ def test_the_corrections_hang_together(rows):
 
 
 def test_the_last_correction_is_the_energy_of_the_tables(rows):
-    """Loihi's column, and the products that it leaves to the V100; single precision moves the dense side by 125/15.7."""
+    """Loihi's column, and the products that it leaves to the V100; single precision costs 125 / 15.7 times as much."""
     for name in FIRING:
         total = {
             table: next(row for row in rows[table] if row["network"] == name and row["layer"] == "total")
