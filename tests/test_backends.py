@@ -108,5 +108,4 @@ def test_the_profiler_counts_the_same_integers_on(backend, tmp_path):
     assert there.keys() == here.keys()
     for name, expected in here.items():
         assert there[name] == expected, name
-        spikes = expected["totals"]["spikes"]
-        assert (spikes > 0) == (expected["totals"]["accumulates"] > 0) == ("gru" not in name), name
+        assert expected["totals"]["accumulates"] > 0, f"a vacuous test: {name} is silent"
