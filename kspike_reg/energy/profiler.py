@@ -13,6 +13,9 @@ from kspike_reg.graph import functional_of
 
 __all__ = ["profile"]
 
+# In place of the number of an input and the place of a part in it.
+RECURRENT = ("recurrent", None)
+
 # Recorders by the graph that they run: compiling takes seconds. They hold the layers, not the graph.
 _RECORDERS = weakref.WeakKeyDictionary()
 
@@ -232,9 +235,12 @@ def _projections(uses):
                     _add(found, key, steps, events)
         if cost.recurrence is not None:
             own = cost.recurrence
-            key = (own.name, call.name, own.spikes, True, own.fan_in, own.fan_out, None, None)
+            key = (own.name, call.name, own.spikes, True, own.fan_in, own.fan_out, *RECURRENT)
             _add(found, key, steps, counted.get("fed_back", 0))
-    return tuple(Projection(*key[:6], steps=steps, events=events) for key, (steps, events) in found.items())
+    return tuple(
+        Projection(*key[:6], steps=steps, events=events, recurrent=key[6:] == RECURRENT)
+        for key, (steps, events) in found.items()
+    )
 
 
 def _add(found, key, steps, events):
