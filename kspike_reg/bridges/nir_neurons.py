@@ -69,23 +69,29 @@ def nodes_of(nir, who, layer, dt, form, metadata):
         return weights if unscaled else weights * numbers.scale
 
     leak = {"tau": numbers.tau, "r": numbers.r, "v_leak": np.zeros_like(numbers.tau)}
-    leak["metadata"] = metadata(decay=decay, unit=numbers.unit)
+    carried = {"decay": decay, "unit": numbers.unit}
     feedback = {}
     if recurrent is not None:
         feedback["recurrent"] = scaled(recurrent if recurrent.ndim == 2 else np.diag(recurrent)).T
     if threshold is None:
-        core = {"integrator": nir.LI(**leak)}
+        core = {"integrator": nir.LI(**leak, metadata=metadata(**carried))}
+    elif form == "exact" and not feedback and (cell.reset, cell.output) == ("none", "membrane"):
+        # Nothing hears its spikes: it is an integrator. The threshold goes along for the day on which it fires again.
+        core = {"integrator": nir.LI(**leak, metadata=metadata(**carried, threshold=threshold))}
     elif form == "exact" and unsaid(layer):
         if cell.reset == "zero":
             raise InputError(
                 f"{who} hands on a membrane that is reset to zero, for which NIR has no primitives; choose another form"
             )
-        core = {"membrane": nir.LI(**leak), "spikes": nir.Threshold(threshold=numbers.v_threshold)}
+        core = {
+            "membrane": nir.LI(**leak, metadata=metadata(**carried)),
+            "spikes": nir.Threshold(threshold=numbers.v_threshold),
+        }
         if cell.reset == "subtract":
             feedback["reset"] = -np.diag(scaled(threshold))
     else:
-        at_rest = np.zeros_like(numbers.v_threshold)
-        core = {"lif": nir.LIF(**leak, v_threshold=numbers.v_threshold, v_reset=at_rest)}
+        firing = {"v_threshold": numbers.v_threshold, "v_reset": np.zeros_like(numbers.v_threshold)}
+        core = {"lif": nir.LIF(**leak, **firing, metadata=metadata(**carried))}
     alone = len(core) == 1 and not feedback
     neurons = next(iter(core.values())) if alone else _loop(nir, core, feedback, cell)
     return scaled(numbers_of(cell.kernel)).T, scaled(numbers_of(cell.bias)) if cell.use_bias else None, neurons
@@ -138,7 +144,10 @@ def neurons_from(who, node, projection, feedback, threshold, membrane_heard, car
     options = {"units": len(node.r), "use_bias": bool(biases)}
     weights = {"kernel": ours(kernel), "bias": sum(biases) if biases else None, "decay": decay}
     if threshold is None and not hasattr(node, "v_threshold"):
-        return LeakyIntegrator, options, weights
+        if "threshold" not in carried:
+            return LeakyIntegrator, options, weights
+        weights["threshold"] = carried["threshold"]
+        return LIF, options | {"reset": "none", "output": "membrane"}, weights
     described = carried.get("layer", {}).get("config", {})
     if threshold is None:
         v_threshold = node.v_threshold
