@@ -1,5 +1,6 @@
 """Networks as NIR files, the exchange format of neuromorphic software and chips; docs/nir.md tells what it carries."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 from kspike_reg.bridges.nir_export import to_nir
@@ -12,7 +13,10 @@ __all__ = ["from_nir", "read_nir", "to_nir", "write_nir"]
 
 
 def write_nir(model, file, **options):
-    """Write a network to a NIR file, whole or not at all.
+    """Write a network to a NIR file, whole or not at all, by `nir.write`, its nodes in their order of running.
+
+    Without that order HDF5 sorts them by name, and NIRTorch, on which snnTorch's reader stands, fails at a subgraph
+    that comes before what it hears.
 
     Args:
         model: see `to_nir`.
@@ -27,9 +31,22 @@ def write_nir(model, file, **options):
     """
     nir = nir_package("write_nir")
     graph = to_nir(model, **options)
-    with replacing(file) as partial:
+    with replacing(file) as partial, _in_order():
         nir.write(partial, graph)
     return graph
+
+
+@contextmanager
+def _in_order():
+    """Let HDF5 keep the order in which groups are filled."""
+    import h5py  # which nir brings along
+
+    settings = h5py.get_config()
+    before, settings.track_order = settings.track_order, True
+    try:
+        yield
+    finally:
+        settings.track_order = before
 
 
 def read_nir(file, **options):

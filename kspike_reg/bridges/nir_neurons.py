@@ -103,11 +103,11 @@ def _loop(nir, core, feedback, cell):
     width = np.array([cell.units])
     nodes = {"input": nir.Input(width), **core, "output": nir.Output(width)}
     edges = [("input", first)] + [(first, last)] * (first != last)
-    edges.append((first if cell.output == "membrane" else last, "output"))
     for name, weight in feedback.items():
         nodes[name] = nir.Linear(weight=weight)
         edges += [(last, name), (name, first)]
-    return nir.NIRGraph(nodes, edges)
+    # The way out comes last: NIRTorch's older reader, on which Norse's stands, gives what it has run last.
+    return nir.NIRGraph(nodes, [*edges, (first if cell.output == "membrane" else last, "output")])
 
 
 def neurons_from(who, node, projection, feedback, threshold, membrane_heard, carried, dt):

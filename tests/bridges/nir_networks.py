@@ -49,7 +49,7 @@ def paths_on_a_grid(seed=7, batch=4, time=6, features=FEATURES):
 
 def cut(model, name):
     """The model up to the output of one of its layers."""
-    return keras.Model(model.inputs, model.get_layer(name).output)
+    return keras.Model(model.input, model.get_layer(name).output)
 
 
 __all__ = ["cut", "draw", "draw_on_a_grid", "network", "paths", "paths_on_a_grid", "set_weights"]
