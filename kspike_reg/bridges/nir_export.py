@@ -122,7 +122,10 @@ class _Writer:
 
 def _carried(layer, **arrays):
     """Metadata from which `from_nir` makes the layer again; JSON, which every HDF5 file can hold."""
-    described = json.dumps({"class": type(layer).__name__, "config": layer.get_config()})
+    described = json.dumps(
+        {"class": type(layer).__name__, "config": layer.get_config()},
+        default=lambda number: number.item(),  # NumPy's numbers, which users give as options
+    )
     return {"kspike_reg": {"layer": described, **arrays}}
 
 

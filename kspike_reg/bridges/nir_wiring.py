@@ -1,5 +1,6 @@
 """Reading a NIR graph: subgraphs unfolded, recurrences found, nodes in an order of running."""
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,12 +49,8 @@ def wiring_of(graph):
             f"from_nir: expected a nir.NIRGraph, received {type(graph).__name__}; read a file with nir.read"
         )
     nodes, edges, relays = _unfold(nir, graph)
-    for name, node in nodes.items():
-        for key, value in vars(node).items():
-            array = np.asarray(value) if isinstance(value, (np.ndarray, float, int)) else None
-            if array is not None and array.dtype.kind in "fc" and not np.all(np.isfinite(array)):
-                raise InputError(f"from_nir: the node {name!r} holds NaN or infinity in {key}")
     _check_types(graph)
+    nodes = {name: _checked(name, node) for name, node in nodes.items()}
     heard = {name: [] for name in nodes}
     for source, name in edges:
         heard[name].append(source)
@@ -73,6 +70,26 @@ def _check_types(graph):
         graph.check_types()
     except (ValueError, NotImplementedError, AttributeError, KeyError, IndexError) as error:
         raise InputError(f"from_nir: the graph is not sound: {str(error).strip() or type(error).__name__}") from error
+
+
+def _checked(name, node):
+    """The node with NumPy arrays in place of other tools' tensors, all of them finite."""
+    node = copy.copy(node)
+    for key, value in vars(node).items():
+        if not hasattr(value, "__array__"):
+            continue
+        array = np.asarray(value)
+        wrong = "no real numbers" if array.dtype.kind not in "fiu" else "NaN or infinity"
+        if wrong == "no real numbers" or not np.all(np.isfinite(array)):
+            raise InputError(f"from_nir: the node {name!r} holds {wrong} in {key}; expected finite numbers")
+        setattr(node, key, array)
+    bias = getattr(node, "bias", None)
+    if bias is not None and bias.shape != node.weight.shape[:1]:
+        raise InputError(
+            f"from_nir: the node {name!r} has a weight of shape {node.weight.shape} and a bias of shape {bias.shape}; "
+            f"expected {node.weight.shape[:1]}"
+        )
+    return node
 
 
 def _unfold(nir, graph, place=""):
@@ -127,7 +144,14 @@ def _find_feedback(nir, wiring):
         if isinstance(node, (nir.LIF, nir.IF)):
             fires = name
         elif isinstance(node, (nir.LI, nir.I)):
-            fires = next((other for other in hearers[name] if isinstance(wiring.nodes[other], nir.Threshold)), None)
+            fires = next(
+                (
+                    other
+                    for other in hearers[name]
+                    if isinstance(wiring.nodes[other], nir.Threshold) and wiring.heard[other] == [name]
+                ),
+                None,
+            )
             if fires is not None:
                 wiring.thresholds[name] = fires
         else:

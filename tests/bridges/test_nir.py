@@ -294,7 +294,7 @@ def test_a_network_from_a_file_goes_on_training(tmp_path):
 
 def test_scalings_come_back_as_scalings(tmp_path):
     start = keras.Input((None, 2))
-    options = {"mean": [0.1, 300.0], "deviation": [1e-3, 80.0], "names": ["strain", "heat"]}
+    options = {"mean": [0.1, 300.0], "deviation": [1e-3, np.float32(80.0)], "names": ["strain", "heat"]}
     x = Standardise(**options, lower=[0.0, 100.0], upper=[0.2, 500.0], name="standardise")(start)
     model = PhysicalModel(start, Standardise(**options, invert=True, name="restore")(x))
     back = through_a_file(model, tmp_path)

@@ -100,7 +100,7 @@ def test_snntorch_can_be_set_to_our_other_resets(tmp_path, kind, reset):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NIRTorch of its own reader that Norse uses
 def test_norse_reads_a_zero_reset_as_it_is(tmp_path, kind, seed):
-    """A decay of one, v + 0 * (i - v), is beyond its arithmetic; it takes r for one, so our form makes it one."""
+    """It leaves r out, so our form makes it one; a decay of one is then a weight of 2^55, and no less right."""
     model = spiking_part(kind, seed, reset="zero")
     write_nir(model, tmp_path / "model.nir", form="unit_resistance")
     net = norse().from_nir(nir.read(tmp_path / "model.nir"), dt=1e-4)

@@ -221,6 +221,23 @@ def test_without_metadata_a_subtractive_reset_is_lost_and_said_to_be():
     assert not np.array_equal(numpy_of(back(paths())), numpy_of(model(paths())))
 
 
+class Tensor:
+    """Another tool's array, as Norse puts PyTorch's tensors into its graphs."""
+
+    def __init__(self, values):
+        self.values, self.shape = np.asarray(values), np.shape(values)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_other_tools_arrays_are_read_and_left_alone():
+    graph, same = GRAPHS["LIF"](), GRAPHS["LIF"]()
+    weight = graph.nodes["affine0"].weight = Tensor(graph.nodes["affine0"].weight)
+    np.testing.assert_array_equal(numpy_of(from_nir(graph, dt=DT)(paths())), numpy_of(from_nir(same, dt=DT)(paths())))
+    assert graph.nodes["affine0"].weight is weight
+
+
 def test_names_of_nodes_become_names_of_layers():
     names = [layer.name for layer in from_nir(GRAPHS["RLIF"](), dt=DT).layers]
     assert names == ["in", "nirgraph1", "affine2"]
