@@ -13,7 +13,7 @@ from kspike_reg.bridges.nir_parameters import FORMS
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, PopulationMean
 from kspike_reg.scaling import PhysicalModel, Standardise
 from oracles import nir_loop
-from oracles.backend import numpy_of, torch_arrays
+from oracles.backend import double_precision, numpy_of, torch_arrays
 from oracles.weights import assign
 
 nir = pytest.importorskip("nir", reason="the extra nir is not installed")
@@ -68,11 +68,18 @@ def test_a_trained_network_predicts_the_same(tmp_path, name, form):
     back = through_a_file(model, tmp_path, form=form)
     assert type(back) is PhysicalModel
     assert back.name == model.name
-    np.testing.assert_array_equal(
-        back.predict(inputs, verbose=0, outside="ignore"), model.predict(inputs, verbose=0, outside="ignore")
-    )
-    _, spread = model.predict(inputs, verbose=0, outside="ignore", return_spread=True)
-    np.testing.assert_array_equal(back.predict(inputs, verbose=0, outside="ignore", return_spread=True)[1], spread)
+    assert_alike(model, back, inputs)
+
+
+def test_a_network_in_physical_units_keeps_its_spread(tmp_path):
+    model = kspike_reg.load("lif-elasticity")
+    back = through_a_file(model, tmp_path)
+    inputs = np.random.default_rng(2).uniform(-0.001, 0.001, (5, 8, 1)).astype("float32")
+    expected = model.predict(inputs, verbose=0, outside="ignore", return_spread=True)
+    received = back.predict(inputs, verbose=0, outside="ignore", return_spread=True)
+    for one, other in zip(expected, received, strict=True):
+        assert np.std(one) > 0
+        np.testing.assert_array_equal(other, one)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -259,12 +266,13 @@ def test_the_last_step_alone_and_fixed_lengths(tmp_path):
 @pytest.mark.parametrize("policy", ["float64", "mixed_float16", "mixed_bfloat16", "float16"])
 def test_other_precisions(tmp_path, policy):
     """Weights in double precision come back as they are where nothing scales them; the file knows no half precision."""
-    model = network(RLIF, dtype=policy)
-    back = through_a_file(model, tmp_path)
-    assert [layer.dtype_policy for layer in back.layers] == [layer.dtype_policy for layer in model.layers]
-    for ours, theirs in zip(model.get_weights(), back.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    received, expected = (np.asarray(numpy_of(each(paths())), "float64") for each in (back, model))
+    with double_precision():
+        model = network(RLIF, dtype=policy, recurrent_initializer="random_uniform")
+        back = through_a_file(model, tmp_path)
+        assert [layer.dtype_policy for layer in back.layers] == [layer.dtype_policy for layer in model.layers]
+        for ours, theirs in zip(model.get_weights(), back.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        received, expected = (np.asarray(numpy_of(each(paths())), "float64") for each in (back, model))
     assert np.std(expected) > 0
     np.testing.assert_array_equal(received, expected)
 
@@ -272,9 +280,11 @@ def test_other_precisions(tmp_path, policy):
 @pytest.mark.parametrize("form", ["unit_threshold", "unit_resistance"])
 def test_scaled_weights_in_double_precision_are_right_to_a_rounding_or_two(tmp_path, form):
     """W g / g in double precision is W up to two roundings."""
-    model = network(RLIF, dtype="float64")
-    for ours, theirs in zip(model.get_weights(), through_a_file(model, tmp_path, form=form).get_weights(), strict=True):
-        np.testing.assert_allclose(theirs, ours, rtol=4 * np.finfo("float64").eps, atol=0)
+    with double_precision():
+        model = network(RLIF, dtype="float64")
+        back = through_a_file(model, tmp_path, form=form)
+        for ours, theirs in zip(model.get_weights(), back.get_weights(), strict=True):
+            np.testing.assert_allclose(theirs, ours, rtol=4 * np.finfo("float64").eps, atol=0)
 
 
 def test_a_network_from_a_file_goes_on_training(tmp_path):

@@ -227,7 +227,7 @@ GRAPHS = {
     "a bias of another width": (
         lambda nir: chained(nir, nir.Affine(weight=np.eye(3), bias=np.ones(2))), "'n0'", "bias of shape (2,)"
     ),
-    "no numbers": (lambda nir: chained(nir, nir.Linear(weight=np.full((3, 3), "1"))), "'n0'", "no real numbers in weight"),
+    "no numbers": (lambda nir: chained(nir, nir.Linear(weight=np.full((3, 3), "1"))), "no real numbers in weight"),
     "both heard": (both_heard, "'n0'", "'n1'", "one of them"),
     "reset to another value": (lambda nir: chained(nir, lif(nir, v_reset=0.3)), "'n0'", "v_reset=0.3"),
     "threshold of zero": (lambda nir: chained(nir, lif(nir, v_threshold=0.0)), "'n0'", "thresholds > 0"),
