@@ -53,110 +53,94 @@ def _import_nengo_dl():
 nengo_dl = _import_nengo_dl()
 
 
-class _Steps(nengo_dl.builder.OpBuilder):
-    """Neurons of one type: NengoDL merges ensembles side by side, each with weights of its own.
-
-    Signals are (minibatch, neurons), as the step functions want them.
-    """
+@nengo_dl.builder.Builder.register(nengo_neurons.SimLayer)
+class _LayerBuilder(nengo_dl.builder.OpBuilder):
+    """One layer at a time. Signals are (minibatch, neurons), as the step functions want them."""
 
     def build_pre(self, signals, config):
         super().build_pre(signals, config)
-        self.parts = []
-        for op in self.ops:
-            state = {name: signals.combine([signal]) for name, signal in op.state.items()}
-            self.parts.append((op.neurons, signals.combine([op.J]), signals.combine([op.output]), state))
+        (op,) = self.ops
+        self.neurons = op.neurons
+        self.current, self.output = signals.combine([op.J]), signals.combine([op.output])
+        self.state = {name: signals.combine([signal]) for name, signal in op.state.items()}
 
     def build_step(self, signals):
-        for neurons, current, output, state in self.parts:
-            before = {name: signals.gather(place) for name, place in state.items()}
-            handed_on, after = self.step(neurons, signals.gather(current), **before)
-            signals.scatter(output, handed_on)
-            for name, place in state.items():
-                signals.scatter(place, after[name])
+        before = {name: signals.gather(place) for name, place in self.state.items()}
+        step = _STEPS[type(self.neurons)]
+        output, after = step(self.neurons, signals.gather(self.current), **before, **self._for_training())
+        signals.scatter(self.output, output)
+        for name, place in self.state.items():
+            signals.scatter(place, after[name])
 
-    def step(self, neurons, current, **state):
-        """(what the neurons hand on, their state after the step) from their currents and their state before."""
-        raise NotImplementedError
-
-    def _firing(self, neurons):
-        """The options that all step functions of spiking neurons share."""
-        options = {
-            "threshold": _constant(neurons.threshold),
-            "reset": neurons.reset,
-            "detach_reset": neurons.detach_reset,
-        }
-        if self.config.inference_only:  # no gradients, and this process may not know a surrogate of the user's own
-            return options
-        return options | {"surrogate": neurons.surrogate, "surrogate_scale": neurons.surrogate_scale}
-
-    @staticmethod
-    def _handed_on(neurons, spikes, membrane, **more):
-        output = spikes if neurons.output == "spikes" else membrane
-        return output, {"voltage": membrane, "fired": spikes, **more}
+    def _for_training(self):
+        """The surrogate; none where no gradients are taken, since this process may not know a user's own."""
+        if self.config.inference_only or not self.neurons.spiking:
+            return {}
+        return {name: getattr(self.neurons, name) for name in ("detach_reset", "surrogate", "surrogate_scale")}
 
 
 def _constant(weight):
     return tf.constant(weight, dtype="float32")
 
 
-def _steps_of(neuron_type):
-    """Enter a class of steps for a neuron type."""
-
-    def enter(steps):
-        nengo_dl.neuron_builders.SimNeuronsBuilder.TF_NEURON_IMPL[neuron_type] = steps
-        return steps
-
-    return enter
+def _firing(neurons):
+    return {"threshold": _constant(neurons.threshold), "reset": neurons.reset}
 
 
-@_steps_of(nengo_neurons.SubtractLIF)
-class _SubtractLIF(_Steps):
-    def step(self, neurons, current, voltage, fired):
-        spikes, membrane = lif_step(current, voltage, fired, decay=_constant(neurons.decay), **self._firing(neurons))
-        return self._handed_on(neurons, spikes, membrane)
+def _handed_on(neurons, spikes, membrane, **more):
+    return spikes if neurons.output == "spikes" else membrane, {"voltage": membrane, "fired": spikes, **more}
 
 
-@_steps_of(nengo_neurons.RecurrentSubtractLIF)
-class _RecurrentSubtractLIF(_Steps):
-    def step(self, neurons, current, voltage, fired):
-        spikes, membrane = rlif_step(
-            current,
-            voltage,
-            fired,
-            recurrent_kernel=_constant(neurons.recurrent_kernel),
-            recurrence=neurons.recurrence,
-            decay=_constant(neurons.decay),
-            **self._firing(neurons),
-        )
-        return self._handed_on(neurons, spikes, membrane)
+def _subtract_lif(neurons, current, voltage, fired, **training):
+    return _handed_on(
+        neurons, *lif_step(current, voltage, fired, decay=_constant(neurons.decay), **_firing(neurons), **training)
+    )
 
 
-@_steps_of(nengo_neurons.SpikingLSTM)
-class _SpikingLSTM(_Steps):
-    def step(self, neurons, current, voltage, fired, carry):
-        spikes, membrane, carry = slstm_step(
-            current + _constant(neurons.gate_bias),
-            voltage,
-            fired,
-            carry,
-            recurrent_kernel=_constant(neurons.recurrent_kernel),
-            **self._firing(neurons),
-        )
-        return self._handed_on(neurons, spikes, membrane, carry=carry)
+def _recurrent_subtract_lif(neurons, current, voltage, fired, **training):
+    spikes, membrane = rlif_step(
+        current,
+        voltage,
+        fired,
+        recurrent_kernel=_constant(neurons.recurrent_kernel),
+        recurrence=neurons.recurrence,
+        decay=_constant(neurons.decay),
+        **_firing(neurons),
+        **training,
+    )
+    return _handed_on(neurons, spikes, membrane)
 
 
-@_steps_of(nengo_neurons.LeakyIntegrator)
-class _LeakyIntegrator(_Steps):
-    def step(self, neurons, current, voltage):
-        membrane = leaky_integrator_step(current, voltage, decay=_constant(neurons.decay))
-        return membrane, {"voltage": membrane}
+def _spiking_lstm(neurons, current, voltage, fired, carry, **training):
+    spikes, membrane, carry = slstm_step(
+        current + _constant(neurons.gate_bias),
+        voltage,
+        fired,
+        carry,
+        recurrent_kernel=_constant(neurons.recurrent_kernel),
+        **_firing(neurons),
+        **training,
+    )
+    return _handed_on(neurons, spikes, membrane, carry=carry)
 
 
-@_steps_of(nengo_neurons.Rate)
-class _Rate(_Steps):
-    def step(self, neurons, current):
-        return _ACTIVATIONS[neurons.activation](current), {}
+def _leaky_integrator(neurons, current, voltage):
+    membrane = leaky_integrator_step(current, voltage, decay=_constant(neurons.decay))
+    return membrane, {"voltage": membrane}
+
+
+def _rate(neurons, current):
+    return _ACTIVATIONS[neurons.activation](current), {}
 
 
 # The same names as in `nengo_neurons.ACTIVATIONS`.
 _ACTIVATIONS = {"linear": lambda x: x, "relu": ops.relu, "sigmoid": ops.sigmoid, "tanh": ops.tanh}
+
+# From currents and state to (what the neurons hand on, the new state).
+_STEPS = {
+    nengo_neurons.SubtractLIF: _subtract_lif,
+    nengo_neurons.RecurrentSubtractLIF: _recurrent_subtract_lif,
+    nengo_neurons.SpikingLSTM: _spiking_lstm,
+    nengo_neurons.LeakyIntegrator: _leaky_integrator,
+    nengo_neurons.Rate: _rate,
+}

@@ -29,6 +29,7 @@ def main(folder):
 
 
 def work(folder):
+    """Run what lies in the folder."""
     from kspike_reg.bridges.nengo_dl_neurons import nengo_dl
 
     # Written by the process that started this one, into a folder that no one else may write to.

@@ -11,19 +11,26 @@ Importing this module needs Nengo; `to_nengo` sees to the message where it is mi
 """
 
 import numpy as np
-from nengo.builder import Builder
-from nengo.builder.neurons import build_neurons
+from nengo.builder import Builder, Signal
+from nengo.builder.neurons import SimNeurons
 from nengo.dists import Choice
 from nengo.neurons import NeuronType
 from nengo.params import BoolParam, EnumParam, NdarrayParam, NumberParam, StringParam
 
-__all__ = ["ACTIVATIONS", "LeakyIntegrator", "Rate", "RecurrentSubtractLIF", "SpikingLSTM", "SubtractLIF"]
+__all__ = [
+    "ACTIVATIONS", "LeakyIntegrator", "Rate", "RecurrentSubtractLIF", "SimLayer", "SpikingLSTM", "SubtractLIF"
+]  # fmt: skip
+
+
+class SimLayer(SimNeurons):
+    """The operator of one layer. Nengo merges its own operators of equal neurons, whatever weights lie in them."""
 
 
 class _Neurons(NeuronType):
     """Neurons driven by their currents alone: gain and bias of the ensemble are given, tuning curves do not matter."""
 
     state = {}  # noqa: RUF012 - Nengo's own way
+    driven_at_ensemble = False  # where the currents arrive: at the neurons, or at the ensemble
 
     def __init__(self):
         super().__init__(initial_state=None)
@@ -31,6 +38,16 @@ class _Neurons(NeuronType):
     def max_rates_intercepts(self, gain, bias):
         """Nengo asks for them when it builds an ensemble; they have no meaning here."""
         return np.full_like(gain, np.nan), np.full_like(bias, np.nan)
+
+
+@Builder.register(_Neurons)
+def _build_neurons(model, neuron_type, neurons):
+    """As Nengo builds neurons, but by our operator, and driven by what arrives where the type says."""
+    current = model.sig[neurons.ensemble if neuron_type.driven_at_ensemble else neurons]["in"]
+    state = {}
+    for name, start in neuron_type.make_state(neurons.size_in, rng=np.random, dtype=current.dtype).items():
+        state[name] = model.sig[neurons][name] = Signal(start, name=f"{neurons}.{name}")
+    model.add_op(SimLayer(neuron_type, current, model.sig[neurons]["out"], state))
 
 
 class _Spiking(_Neurons):
@@ -142,6 +159,7 @@ class SpikingLSTM(_Spiking):
         **firing: as in `SubtractLIF`.
     """
 
+    driven_at_ensemble = True
     state = {**_Spiking.state, "carry": Choice([0])}  # noqa: RUF012
 
     recurrent_kernel = NdarrayParam("recurrent_kernel", shape=("*", "*"))
@@ -162,12 +180,6 @@ class SpikingLSTM(_Spiking):
         elif self.reset == "subtract":
             membrane -= self.threshold * fired
         self._hand_on(membrane, output, voltage, fired)
-
-
-@Builder.register(SpikingLSTM)
-def _build_spiking_lstm(model, neuron_type, neurons):
-    """As Nengo builds neurons, but driven by what arrives at the ensemble."""
-    build_neurons(model, neuron_type, neurons, input_sig=model.sig[neurons.ensemble]["in"])
 
 
 class LeakyIntegrator(_Neurons):

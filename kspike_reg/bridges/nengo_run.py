@@ -1,6 +1,6 @@
 """Running a network on plain Nengo: one path after the other, from rest, in single precision."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import nengo
 import numpy as np
@@ -26,18 +26,21 @@ def run(network, data, probes, progress=None):
     paths, steps = next(iter(data.values())).shape[:2]
     feeds = {node: _Feed(array) for node, array in data.items()}
     records = {probe: np.empty((paths, steps, probe.size_in), "float32") for probe in probes}
-    with _single_precision(), _fed(feeds), _only(network, probes), ProgressBar("Nengo", paths, progress) as bar:
+    with ExitStack() as stack:
+        for context in (_single_precision(), _fed(feeds), _only(network, probes)):
+            stack.enter_context(context)
         # A model of its own keeps Nengo's cache of decoders, of which there are none, off the disk. With dt=1 the time
         # is the number of the step, exactly.
-        with nengo.Simulator(network, model=Model(dt=1.0), progress_bar=False) as simulator:
-            for path in range(paths):
-                for feed in feeds.values():
-                    feed.path = path
-                simulator.reset()
-                simulator.run_steps(steps, progress_bar=False)
-                for probe, record in records.items():
-                    record[path] = simulator.data[probe]
-                bar.done(path + 1)
+        simulator = stack.enter_context(nengo.Simulator(network, model=Model(dt=1.0), progress_bar=False))
+        bar = stack.enter_context(ProgressBar("Nengo", paths, progress))
+        for path in range(paths):
+            for feed in feeds.values():
+                feed.path = path
+            simulator.reset()
+            simulator.run_steps(steps, progress_bar=False)
+            for probe, record in records.items():
+                record[path] = simulator.data[probe]
+            bar.done(path + 1)
     return records
 
 

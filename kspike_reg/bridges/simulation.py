@@ -1,4 +1,4 @@
-"""Running a converted network: `simulate`, on Nengo, NengoDL or the Loihi emulator, with results shaped like Keras's."""
+"""Running a network elsewhere: `simulate`, on Nengo, NengoDL or the Loihi emulator; results are shaped like Keras's."""
 
 from dataclasses import dataclass
 
