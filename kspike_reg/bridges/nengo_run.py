@@ -27,7 +27,7 @@ def run(network, data, probes, progress=None):
     feeds = {node: _Feed(array) for node, array in data.items()}
     records = {probe: np.empty((paths, steps, probe.size_in), "float32") for probe in probes}
     with ExitStack() as stack:
-        for context in (_single_precision(), _fed(feeds), _only(network, probes)):
+        for context in (_fed(feeds), _only(network, probes), _single_precision()):
             stack.enter_context(context)
         # A model of its own keeps Nengo's cache of decoders, of which there are none, off the disk. With dt=1 the time
         # is the number of the step, exactly.
