@@ -21,11 +21,16 @@ def main(folder):
     except BrokenPipeError:  # the other process is gone
         return 1
     except Exception as error:
-        reason = str(error).strip() or type(error).__name__
-        message = reason if isinstance(error, InputError) else f"{type(error).__name__}: {reason}"
+        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {_gist(str(error))}"
         write_json(Path(folder) / "error.json", {"mendable": isinstance(error, InputError), "message": message})
         return 1
     return 0
+
+
+def _gist(message):
+    """The first line of a message and the last: TensorFlow puts the places of the graph in between, indented."""
+    lines = [line for line in message.splitlines() if line.strip() and not line[0].isspace()]
+    return " ".join(dict.fromkeys(lines[:1] + lines[-1:])) or "no message"
 
 
 def work(folder):

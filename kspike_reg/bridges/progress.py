@@ -37,7 +37,8 @@ class ProgressBar:
         """Say that so many paths are done altogether."""
         if self._bar is None and self.show and time.monotonic() - self._start >= PATIENCE:
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            # Where it was asked for, it is drawn even if standard error is no terminal.
+            self._bar = Progress(*columns, console=Console(stderr=True, force_terminal=True), transient=True)
             self._bar.add_task(self.title, total=self.total)
             self._bar.start()
         if self._bar is not None:
