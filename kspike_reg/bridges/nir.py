@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir_export import to_nir
 from kspike_reg.bridges.nir_import import from_nir
-from kspike_reg.bridges.nir_package import nir_package
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 
@@ -29,7 +29,7 @@ def write_nir(model, file, **options):
     Raises:
         InputError: see `to_nir`; or the place cannot be written to.
     """
-    nir = nir_package("write_nir")
+    nir = needed("nir", "nir", "write_nir")
     graph = to_nir(model, **options)
     with replacing(file) as partial, _in_order():
         nir.write(partial, graph)
@@ -62,7 +62,7 @@ def read_nir(file, **options):
     Raises:
         InputError: there is no such file, it is no NIR file, or `from_nir` cannot express its graph.
     """
-    nir = nir_package("read_nir")
+    nir = needed("nir", "nir", "read_nir")
     if not Path(file).is_file():
         raise InputError(f"{file}: there is no such file; expected a NIR file")
     try:

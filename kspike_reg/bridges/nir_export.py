@@ -7,8 +7,8 @@ from importlib.metadata import version
 import keras
 import numpy as np
 
+from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir_neurons import nodes_of, numbers_of, require_finite, unsaid
-from kspike_reg.bridges.nir_package import nir_package
 from kspike_reg.bridges.nir_parameters import FORMS, STEP
 from kspike_reg.errors import InputError
 from kspike_reg.graph import graph_of
@@ -45,7 +45,7 @@ def to_nir(model, *, dt=STEP, form="trained"):
         InputError: a layer that NIR cannot express, or not in the exact form; a model that is not built or holds
             NaN; options that do not exist; or the package nir is missing.
     """
-    nir = nir_package("to_nir")
+    nir = needed("nir", "nir", "to_nir")
     if isinstance(dt, bool) or not (isinstance(dt, (int, float)) and 0 < dt < np.inf):
         raise InputError(f"to_nir: expected dt, the seconds of a step, to be a finite number > 0, received {dt!r}")
     if form not in FORMS:

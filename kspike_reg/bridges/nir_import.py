@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir_export import matrix_of
 from kspike_reg.bridges.nir_neurons import ROUNDING, neurons_from
-from kspike_reg.bridges.nir_package import nir_package
 from kspike_reg.bridges.nir_parameters import STEP
 from kspike_reg.bridges.nir_wiring import wiring_of
 from kspike_reg.errors import InputError
@@ -42,7 +42,7 @@ def from_nir(graph, *, dt=None):
     Raises:
         InputError: no sound graph, a node that our layers cannot express, or the package nir is missing.
     """
-    nir = nir_package("from_nir")
+    nir = needed("nir", "nir", "from_nir")
     wiring = wiring_of(graph)
     described = _carried(graph, "the graph").get("model", {})
     reader = _Reader(nir, wiring, _step(graph, dt))

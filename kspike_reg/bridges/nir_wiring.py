@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kspike_reg.bridges.nir_package import nir_package
+from kspike_reg.bridges.extras import needed
 from kspike_reg.errors import InputError
 
 __all__ = ["Wiring", "wiring_of"]
@@ -43,7 +43,7 @@ def wiring_of(graph):
     Raises:
         InputError: it is none, its types or edges do not fit, it holds NaN, or a cycle that is no recurrence.
     """
-    nir = nir_package("from_nir")
+    nir = needed("nir", "nir", "from_nir")
     if not isinstance(graph, nir.NIRGraph):
         raise InputError(
             f"from_nir: expected a nir.NIRGraph, received {type(graph).__name__}; read a file with nir.read"
