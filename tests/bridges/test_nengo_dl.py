@@ -15,7 +15,7 @@ from kspike_reg import InputError
 from kspike_reg.bridges import nengo_dl_process, simulate, to_nengo
 from kspike_reg.neurons import LIF
 from oracles.backend import torch_arrays
-from oracles.networks import chain, draw, every_option, everything, records
+from oracles.bridged import chain, draw, every_option, everything, records
 
 nengo = pytest.importorskip("nengo", reason="needs pip install 'kspike_reg[nengo]'")
 
