@@ -71,15 +71,13 @@ def place(integers):
 
 
 def _bits(shape, neurons):
-    """Memory that a projection's weights take on a core with so many neurons.
+    """Memory that a projection with a kernel of this shape takes on a core with so many of its neurons."""
+    from nengo_loihi.block import SynapseConfig
 
-    Dense weights are stored without indices: eight bits each, ten for each group of up to 64 from one axon, in words
-    of 64 bits.
-    """
-    if len(shape) == 1:
-        return neurons * 64
-    groups, rest = divmod(neurons, 64)
-    return shape[0] * (groups * -(-(64 * 8 + 10) // 64) + -(-(rest * 8 + 10) // 64) * (rest > 0)) * 64
+    # As NengoLoihi stores weights: eight bits each, up to 64 of them together.
+    storage = SynapseConfig(compression=3, fanout_type=1, n_synapses=63, weight_bits=7)
+    axons, weights = (neurons, 1) if len(shape) == 1 else (shape[0], neurons)
+    return axons * storage.bits_per_axon(weights)
 
 
 def build_chip(layers, who):

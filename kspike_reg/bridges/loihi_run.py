@@ -141,16 +141,18 @@ def _checked(graph, inputs, who):
             array = np.asarray(array, dtype=keras.backend.standardize_dtype(tensor.dtype))
         except (TypeError, ValueError) as error:
             raise InputError(f"{who}: expected numbers for the input {tensor.name!r}, received {error}") from error
-        wanted = ("paths", "time", *tensor.shape[2:])
-        if (
-            array.ndim != len(tensor.shape)
-            or 0 in array.shape
-            or any(size not in (None, found) for size, found in zip(tensor.shape[1:], array.shape[1:], strict=True))
-        ):
-            wanted = ", ".join(str(size or name) for size, name in zip(tensor.shape, ("paths", "time", "features"), strict=False))
-            raise InputError(f"{who}: expected the input {tensor.name!r} of shape ({wanted}), received {array.shape}")
+        shape = tensor.shape[1:]
+        fits = array.ndim == len(tensor.shape) and 0 not in array.shape
+        if not fits or any(size not in (None, found) for size, found in zip(shape, array.shape[1:], strict=True)):
+            axes = [name if size is None else size for name, size in zip(("time", "features"), shape, strict=False)]
+            raise InputError(
+                f"{who}: expected the input {tensor.name!r} of shape ({', '.join(map(str, ['paths', *axes]))}), "
+                f"received {array.shape}"
+            )
         if not np.isfinite(array).all():
-            raise InputError(f"{who}: the input {tensor.name!r} holds numbers that are not finite; fill in the padding")
+            raise InputError(
+                f"{who}: the input {tensor.name!r} holds numbers that are not finite; leave such paths out"
+            )
         arrays.append(array)
     if len({array.shape[:2] for array in arrays if array.ndim == 3}) > 1:
         raise InputError(
