@@ -33,7 +33,7 @@ ROOMS = {
     "graph": {"errors"},
     "model_inputs": {"errors"},
     "energy": {"errors", "files", "graph", "model_inputs", "network", "neurons", "plotting", "scaling", "tables"},
-    "bridges": {"errors", "files", "graph", "model_inputs", "network", "neurons", "saving", "scaling"},
+    "bridges": {"errors", "files", "graph", "metrics", "model_inputs", "network", "neurons", "saving", "scaling"},
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {

@@ -7,8 +7,8 @@ emulator; `loihi_report` tells what either costs in accuracy, and what the chip 
 the chip's own. The emulator comes with the extra `loihi`, which wants NumPy below 2; `quantise` does without.
 """
 
+from kspike_reg.bridges.loihi_comparison import loihi_report
 from kspike_reg.bridges.loihi_quantise import Quantised, quantise
-from kspike_reg.bridges.loihi_report import loihi_report
 from kspike_reg.bridges.loihi_run import LoihiRun, simulate_on_loihi
 
 __all__ = ["LoihiRun", "Quantised", "loihi_report", "quantise", "simulate_on_loihi"]

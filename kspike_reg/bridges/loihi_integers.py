@@ -52,6 +52,7 @@ class LayerIntegers:
         decay: 12-bit decays d, (units,).
         threshold: mantissas theta, (units,).
         bias: the values of the bias registers, (units,); None where the host writes them at every step.
+        raised: neurons whose threshold is below the chip's least and was raised to it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LayerIntegers:
     decay: np.ndarray
     threshold: np.ndarray
     bias: np.ndarray | None
+    raised: int
 
     def weights(self, source):
         """The integers that a spike of each neuron of `source` adds to each neuron."""
@@ -144,6 +146,7 @@ def integers_of(layer, plan, who):
         decay=np.clip(np.round((1 - decay) * DECAY_ONE), 0, DECAY_ONE - 1).astype(np.int64),
         threshold=theta,
         bias=bias,
+        raised=int(np.sum(rung < 0)),
     )
 
 

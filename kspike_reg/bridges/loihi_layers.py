@@ -93,15 +93,16 @@ class Plan:
     graph: object
     layers: tuple
 
-    def sweep(self, values):
-        """Compute on the host all that can be computed, in place.
+    def sweep(self, values, chip_too=False):
+        """Compute in Keras all that can be computed, in place.
 
         Args:
             values: tensors by slot; filled further.
+            chip_too: whether the layers that belong on the chip are computed as well.
         """
-        on_chip = {layer.use for layer in self.layers}
+        left_out = set() if chip_too else {layer.use for layer in self.layers}
         for use in self.graph.uses:
-            if use in on_chip or use.outputs[0] in values or any(slot not in values for slot in use.inputs):
+            if use in left_out or use.outputs[0] in values or any(slot not in values for slot in use.inputs):
                 continue
             args, kwargs = use.arguments.fill_in({symbol: values[slot] for symbol, slot in use.slots})
             given = keras.tree.flatten(use.layer(*args, **kwargs))

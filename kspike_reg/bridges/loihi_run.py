@@ -12,7 +12,7 @@ from kspike_reg.bridges.loihi_integers import integers_of
 from kspike_reg.bridges.loihi_layers import plan_of
 from kspike_reg.errors import InputError
 
-__all__ = ["LoihiRun", "simulate_on_loihi"]
+__all__ = ["LoihiRun", "checked_inputs", "simulate_on_loihi"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def simulate_on_loihi(model, inputs, *, progress=None):
     who = "simulate_on_loihi"
     plan = plan_of(model, who)
     integers = {layer.name: integers_of(layer, plan, who) for layer in plan.layers}
-    arrays = _checked(plan.graph, inputs, who)
+    arrays = checked_inputs(plan.graph, inputs, who)
     require_emulator(who)
     chip = build_chip(integers, who)
     values = {slot: keras.ops.convert_to_tensor(array) for slot, array in enumerate(arrays)}
@@ -122,8 +122,17 @@ def _current(layer, values):
     return current
 
 
-def _checked(graph, inputs, who):
-    """The inputs as a list of arrays that fit the model, in its order and precision."""
+def checked_inputs(graph, inputs, who):
+    """The inputs as a list of arrays that fit the model, in its order and precision.
+
+    Args:
+        graph: the model, as `kspike_reg.graph` reads it.
+        inputs: an array, a list of arrays, or a dictionary by the names of the inputs.
+        who: who asks, for the message.
+
+    Raises:
+        InputError: another number of inputs, other names or shapes, or numbers that are not finite.
+    """
     names = [tensor.name for tensor in graph.inputs]
     if isinstance(inputs, dict):
         if set(inputs) != set(names):
