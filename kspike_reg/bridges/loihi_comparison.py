@@ -173,16 +173,21 @@ def loihi_report(model, inputs, targets=None, *, progress=None):
         targets, inputs = inputs.targets if targets is None else targets, inputs.inputs
     if targets is None:
         raise InputError("loihi_report: no targets to compare with; give targets=..., or name the output columns")
-    run = simulate_on_loihi(model, inputs, progress=progress)
+    trained = plan_of(model, "loihi_report")
+    before = _in_keras(trained, inputs)
+    shapes = [tuple(before[slot].shape) for slot in trained.graph.outputs]
     targets = np.asarray(targets, dtype=np.float64)
-    if isinstance(run.outputs, list) or targets.shape != run.outputs.shape:
-        shape = [each.shape for each in run.outputs] if isinstance(run.outputs, list) else run.outputs.shape
-        raise InputError(f"loihi_report: the model gives {shape}; expected targets of that shape, got {targets.shape}")
+    if shapes != [targets.shape]:
+        raise InputError(
+            f"loihi_report: the model gives {' and '.join(map(str, shapes))}; expected targets of that shape, received "
+            f"{targets.shape}" + "; it reports on one output" * (len(shapes) > 1)
+        )
     quantised = quantise(model)
     plan = plan_of(quantised.model, "loihi_report")
     values = _in_keras(plan, inputs)
+    run = simulate_on_loihi(model, inputs, progress=progress)
     predictions = {
-        "float": _answer(trained := plan_of(model, "loihi_report"), _in_keras(trained, inputs)),
+        "float": _answer(trained, before),
         "quantised": _answer(plan, values),
         "emulator": run.outputs,
     }
