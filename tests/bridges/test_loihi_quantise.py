@@ -119,6 +119,18 @@ def test_thresholds_are_few_and_a_tiny_one_is_raised():
     np.testing.assert_allclose(np.delete(found, 4), np.delete(thresholds, 4), rtol=1e-6)
 
 
+def test_a_threshold_beyond_the_chip_s_largest_sets_the_scale():
+    """Next to no current and a threshold of 1000: the largest mantissa on the ladder, half of 2^17 at least."""
+    inputs = keras.Input((None, 1))
+    layer = LIF(2, return_sequences=True, reset="zero", threshold_initializer=1000.0)
+    model = keras.Model(inputs, layer(inputs))
+    layer.cell.kernel.assign([[1e-6, 1e-3]])
+    (of,) = quantise(model).layers.values()
+    assert np.all(of.threshold >= 2**16)
+    assert np.all(of.threshold < 2**17)
+    np.testing.assert_allclose(of.real_threshold, 1000.0, rtol=1e-12)
+
+
 def test_biases_have_twelve_bits_and_an_exponent():
     values = np.array([0.4, -3.6, 4095, 4096.9, -40_000, 524_160, 600_000, -1e9])
     registers, beyond = as_bias(values)

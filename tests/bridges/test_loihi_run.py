@@ -6,7 +6,7 @@ import pytest
 
 import kspike_reg
 from kspike_reg import datasets
-from kspike_reg.bridges import loihi_cores
+from kspike_reg.bridges import loihi_cores, loihi_integers
 from kspike_reg.bridges.loihi_quantise import quantise
 from kspike_reg.bridges.loihi_run import simulate_on_loihi
 from kspike_reg.energy import profile
@@ -89,6 +89,32 @@ def test_the_emulator_computes_what_loops_over_integers_do(kind, recurrence, rea
     handed_on = (run.spikes if readout == "spikes" else run.membranes)[last.name]
     kernel = np.asarray(model.get_layer("readout").kernel)
     np.testing.assert_allclose(run.outputs, handed_on @ kernel, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "recurrence"), KINDS, ids=["lif", "rlif", "one_to_one"])
+def test_nengo_loihi_takes_every_number_as_it_is(kind, recurrence):
+    """Its own checks of a block pass, and its own ways to the chip's formats leave the integers as they are."""
+    from nengo_loihi.builder import discretize
+    from nengo_loihi.builder.validate import validate_block
+
+    layers = quantise(chain(kind, recurrence=recurrence)).layers
+    made = loihi_cores.build_chip(layers, "test")
+    synapses = 0
+    for name, parts in made.blocks.items():
+        for block, neurons in parts:
+            validate_block(block)
+            mantissa, exponent = discretize.vth_to_manexp(block.compartment.vth)
+            np.testing.assert_array_equal(mantissa * 2**exponent, 64 * layers[name].threshold[neurons])
+            if layers[name].bias is not None:
+                mantissa, exponent = discretize.bias_to_manexp(layers[name].bias[neurons])
+                np.testing.assert_array_equal(mantissa * 2**exponent, layers[name].bias[neurons])
+            for synapse in block.synapses:
+                synapses += 1
+                weights = np.concatenate([row.ravel() for row in synapse.weights])
+                # It takes twice the mantissa, of which its format for weights of both signs drops the last bit.
+                doubled = weights / 2.0 ** (6 + synapse.synapse_cfg.weight_exp)
+                np.testing.assert_array_equal(discretize.discretize_weights(synapse.synapse_cfg, doubled), weights)
+    assert synapses == sum(len(of) for of in made.synapses.values()) > 0
 
 
 def layer_with(kind, name, kernel, **weights):
@@ -226,6 +252,17 @@ def test_currents_beyond_the_register_are_counted():
     run = simulate_on_loihi(chain(LIF), 1e4 * data(PATHS, TIME, FEATURES))
     assert run.records["spiking_1"].clipped > 0
     assert run.records["spiking_2"].clipped == 0
+
+
+def test_an_overflow_on_the_chip_is_an_error(monkeypatch):
+    """It cannot happen at the scale that is chosen; here the choice is misled. Fifty spikes arrive at once."""
+    x = inputs = keras.Input((None, 1))
+    x = layer_with(LIF, "first", np.ones((1, 50)))(x)
+    model = keras.Model(inputs, layer_with(LIF, "second", np.ones((50, 2)))(x))
+    assert simulate_on_loihi(model, np.full((1, 2, 1), 2.0)).spikes["second"].all()
+    monkeypatch.setattr(loihi_integers, "INPUT_LIMIT", 2**30)
+    with pytest.raises(InputError, match="Overflow in q0 at step 1"):
+        simulate_on_loihi(model, np.full((1, 2, 1), 2.0))
 
 
 @pytest.mark.parametrize(
