@@ -11,6 +11,7 @@ from kspike_reg.bridges.loihi_emulator import run_chip
 from kspike_reg.bridges.loihi_integers import integers_of
 from kspike_reg.bridges.loihi_layers import plan_of
 from kspike_reg.errors import InputError
+from kspike_reg.model_inputs import arrays_for, fitting
 
 __all__ = ["LoihiRun", "checked_inputs", "simulate_on_loihi"]
 
@@ -46,12 +47,12 @@ def simulate_on_loihi(model, inputs, *, progress=None):
 
     Args:
         model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
-        inputs: (paths, time, features), in the units that the model takes; for several inputs a list of arrays, or a
-            dictionary by the names of the inputs.
+        inputs: (paths, time, features), in the units that the model takes, or `datasets.Paths`; for several inputs a
+            list of arrays, or a dictionary by the names of the inputs.
         progress: called after each path with the number of paths that are done.
 
     Returns:
-        A `LoihiRun`.
+        A `LoihiRun`; what lies beyond the length of a path that is padded has no meaning.
 
     Raises:
         InputError: NengoLoihi is missing; a model that the chip cannot run or hold; inputs that do not fit the model.
@@ -65,12 +66,15 @@ def simulate_on_loihi(model, inputs, *, progress=None):
     values = {slot: keras.ops.convert_to_tensor(array) for slot, array in enumerate(arrays)}
     plan.sweep(values)
     delays = {layer.name: layer.delay for layer in plan.layers}
-    paths, time = arrays[0].shape[:2]
     currents = {
         layer.name: _current(layer, values) * integers[layer.name].scale
         for layer in plan.layers
         if integers[layer.name].bias is None
     }
+    lengths = {name: current.shape[:2] for name, current in currents.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{who}: expected as many steps in all that the spiking layers hear, received {lengths}")
+    paths, time = next(iter(lengths.values()))
     records = run_chip(chip, integers, delays, currents, paths, time, progress)
     spikes = {name: record.spikes.astype(keras.config.floatx()) for name, record in records.items()}
     membranes = {
@@ -127,44 +131,13 @@ def checked_inputs(graph, inputs, who):
 
     Args:
         graph: the model, as `kspike_reg.graph` reads it.
-        inputs: an array, a list of arrays, or a dictionary by the names of the inputs.
+        inputs: see `simulate_on_loihi`.
         who: who asks, for the message.
 
     Raises:
-        InputError: another number of inputs, other names or shapes, or numbers that are not finite.
+        InputError: see `kspike_reg.model_inputs`.
     """
-    names = [tensor.name for tensor in graph.inputs]
-    if isinstance(inputs, dict):
-        if set(inputs) != set(names):
-            raise InputError(f"{who}: the model takes the inputs {names!r}, received {list(inputs)!r}")
-        inputs = [inputs[name] for name in names]
-    elif not isinstance(inputs, (list, tuple)):
-        inputs = [inputs]
-    if len(inputs) != len(names):
-        raise InputError(
-            f"{who}: the model takes {len(names)} inputs, {names!r}; received {len(inputs)}; give an array for each"
-        )
-    arrays = []
-    for tensor, array in zip(graph.inputs, inputs, strict=True):
-        try:
-            array = np.asarray(array, dtype=keras.backend.standardize_dtype(tensor.dtype))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{who}: expected numbers for the input {tensor.name!r}, received {error}") from error
-        shape = tensor.shape[1:]
-        fits = array.ndim == len(tensor.shape) and 0 not in array.shape
-        if not fits or any(size not in (None, found) for size, found in zip(shape, array.shape[1:], strict=True)):
-            axes = [name if size is None else size for name, size in zip(("time", "features"), shape, strict=False)]
-            raise InputError(
-                f"{who}: expected the input {tensor.name!r} of shape ({', '.join(map(str, ['paths', *axes]))}), "
-                f"received {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(
-                f"{who}: the input {tensor.name!r} holds numbers that are not finite; leave such paths out"
-            )
-        arrays.append(array)
-    if len({array.shape[:2] for array in arrays if array.ndim == 3}) > 1:
-        raise InputError(
-            f"{who}: expected as many paths and steps in every input, received {[array.shape for array in arrays]}"
-        )
-    return arrays
+    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+        inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
+    arrays = arrays_for(graph.inputs, inputs, who)
+    return [fitting(port, array, who) for port, array in zip(graph.inputs, arrays, strict=True)]

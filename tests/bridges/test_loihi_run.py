@@ -32,7 +32,8 @@ def chain(kind, readout="membrane", recurrence="dense", widths=(UNITS, WIDE, 5))
     for number, units in enumerate(widths, start=1):
         output = readout if number == len(widths) else "spikes"
         x = kind(units, return_sequences=True, reset="zero", output=output, name=f"spiking_{number}", **options)(x)
-    model = keras.Model(inputs, keras.layers.Dense(VOTERS, name="readout")(x))
+    start = keras.initializers.GlorotUniform(seed=1)
+    model = keras.Model(inputs, keras.layers.Dense(VOTERS, kernel_initializer=start, name="readout")(x))
     for seed, layer in enumerate(spiking_layers(model)):
         weights = draw(layer.cell, layer.cell.kernel.shape[0], seed)
         if seed:  # many spikes arrive at once
@@ -167,12 +168,16 @@ def spikes_in_keras(model, inputs):
 def test_several_inputs_and_outputs_host_layers_and_a_layer_that_hears_host_and_chip():
     """Against Keras, on a network whose quantised copy happens to fire the same spikes."""
     strain, heat = keras.Input((None, FEATURES), name="strain"), keras.Input((None, 1), name="heat")
-    hidden = keras.layers.Dense(3, activation="tanh", name="host")(strain)
+    dense = [keras.initializers.GlorotUniform(seed=seed) for seed in range(3)]
+    hidden = keras.layers.Dense(3, activation="tanh", kernel_initializer=dense[0], name="host")(strain)
     first = LIF(UNITS, return_sequences=True, reset="zero", name="first")(hidden)
     joined = keras.layers.Concatenate(name="joined")([heat, keras.layers.Dropout(0.3)(first)])
     second = RLIF(5, return_sequences=True, reset="zero", output="membrane", name="second")(joined)
     third = LIF(6, reset="zero", name="third")(first)
-    outputs = [keras.layers.Dense(2, name="path")(second), keras.layers.Dense(1, name="end")(third)]
+    outputs = [
+        keras.layers.Dense(2, kernel_initializer=dense[1], name="path")(second),
+        keras.layers.Dense(1, kernel_initializer=dense[2], name="end")(third),
+    ]
     model = keras.Model([strain, heat], outputs)
     for seed, layer in enumerate(spiking_layers(model)):
         assign(layer.cell, draw(layer.cell, layer.cell.kernel.shape[0], seed))
@@ -227,6 +232,32 @@ def test_a_trained_network_keeps_its_error_on_the_chip(name):
         assert np.mean(run.spikes[layer] == spikes) > 0.999
 
 
+def test_paths_that_differ_in_length_are_run_to_the_longest():
+    """What lies beyond a length is no number, and changes nothing before it."""
+    inputs, lengths = data(PATHS, TIME, FEATURES), np.array([7, 3, 5])
+    padded = np.where(np.arange(TIME)[None, :, None] < lengths[:, None, None], inputs, np.nan)
+    run = simulate_on_loihi(chain(LIF), datasets.Paths(padded, None, ("a", "b"), lengths=lengths))
+    whole = simulate_on_loihi(chain(LIF), inputs)
+    for path, length in enumerate(lengths):
+        np.testing.assert_array_equal(run.outputs[path, :length], whole.outputs[path, :length])
+
+
+def test_an_input_without_time_and_inputs_of_unequal_length():
+    strain, steel = keras.Input((None, 1), name="strain"), keras.Input((3,), name="steel")
+    at_every_step = keras.layers.RepeatVector(TIME)(steel)
+    spikes = layer_with(LIF, "hears", np.ones((4, 2)))(keras.layers.Concatenate()([strain, at_every_step]))
+    model = keras.Model([strain, steel], spikes)
+    inputs = [data(PATHS, TIME, 1), data(PATHS, 3)]
+    run = simulate_on_loihi(model, inputs)
+    np.testing.assert_array_equal(run.outputs, model(inputs))
+    assert 0 < run.outputs.mean() < 1
+    other = keras.Input((None, 1), name="other")
+    layers = [layer_with(LIF, name, [[1.0]]) for name in ("one", "two")]
+    model = keras.Model([strain, other], [layer(x) for layer, x in zip(layers, (strain, other), strict=True)])
+    with pytest.raises(InputError, match=r"as many steps.*'two': \(3, 6\)"):
+        simulate_on_loihi(model, [data(PATHS, TIME, 1), data(PATHS, TIME - 1, 1)])
+
+
 def test_progress_is_told_path_by_path():
     done = []
     simulate_on_loihi(chain(LIF), data(PATHS, TIME, FEATURES), progress=done.append)
@@ -268,11 +299,11 @@ def test_an_overflow_on_the_chip_is_an_error(monkeypatch):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (data(PATHS, TIME, 3), r"'strain' of shape \(paths, time, 2\), received \(3, 7, 3\)"),
+        (data(PATHS, TIME, 3), r"'strain' of shape \(n, T, 2\), received \(3, 7, 3\)"),
         (data(PATHS, FEATURES), r"received \(3, 2\)"),
-        (data(0, TIME, FEATURES), r"received \(0, 7, 2\)"),
-        (np.full((PATHS, TIME, FEATURES), np.nan), "not finite"),
-        ([data(PATHS, TIME, FEATURES)] * 2, "takes 1 inputs"),
+        (data(0, TIME, FEATURES), "at least one path"),
+        (np.full((PATHS, TIME, FEATURES), np.nan), "expected finite numbers"),
+        ([data(PATHS, TIME, FEATURES)] * 2, r"received \(2, 3, 7, 2\)"),
         ({"stress": data(PATHS, TIME, FEATURES)}, r"takes the inputs \['strain'\], received \['stress'\]"),
         ([["a", "b"]], "expected numbers"),
     ],
