@@ -1,155 +1,17 @@
-"""What a network's way onto Loihi costs and takes: errors, spikes, synaptic events, cores, and what did not fit."""
-
-from dataclasses import asdict, dataclass
+"""A network as trained, quantised and on Loihi's emulator, compared on the same data: `loihi_report`."""
 
 import keras
 import numpy as np
 
 from kspike_reg import metrics
-from kspike_reg.bridges.loihi_cores import CORES, LIMITS
+from kspike_reg.bridges.loihi_account import METRICS, LoihiLayer, LoihiReport
 from kspike_reg.bridges.loihi_layers import plan_of
 from kspike_reg.bridges.loihi_quantise import quantise
 from kspike_reg.bridges.loihi_run import checked_inputs, simulate_on_loihi
 from kspike_reg.errors import InputError
 from kspike_reg.scaling import Standardise
 
-__all__ = ["LoihiLayer", "LoihiReport", "loihi_report"]
-
-STAGES = {"float": "as trained", "quantised": "quantised, in Keras", "emulator": "on the emulator"}
-METRICS = ("mean_relative_error", "mean_pointwise_relative_error", "root_mean_squared_error")
-
-
-@dataclass(frozen=True)
-class LoihiLayer:
-    """One spiking layer on the chip, over all the data.
-
-    Attributes:
-        name, kind, neurons: of the layer.
-        spikes: fired on the emulator.
-        spikes_per_neuron_and_step: the same as a rate.
-        spikes_as_in_keras: share of the neuron-steps in which the quantised network in Keras fires, or not, as the
-            emulator does.
-        events: synaptic events by the layer heard, counted in the emulator as it adds a weight to a compartment.
-        weight_exponents: by the layer heard, of the eight-bit mantissas.
-        decays, thresholds: different ones that the layer has on the chip.
-        cores: that it takes.
-        raised_thresholds: neurons whose threshold is below the chip's least and was raised to it.
-        clipped: currents from the host that were beyond the bias register.
-        saturated: membranes that stood at the lower end of their register.
-    """
-
-    name: str
-    kind: str
-    neurons: int
-    spikes: int
-    spikes_per_neuron_and_step: float
-    spikes_as_in_keras: float
-    events: dict
-    weight_exponents: dict
-    decays: int
-    thresholds: int
-    cores: int
-    raised_thresholds: int
-    clipped: int
-    saturated: int
-
-
-@dataclass(frozen=True)
-class LoihiReport:
-    """A network on Loihi's emulator, beside itself in Keras.
-
-    Attributes:
-        model: its name.
-        paths, time: how many paths, and their steps.
-        chip_steps: steps of the chip for each path: each layer after the first adds one.
-        errors: by stage ("float", "quantised", "emulator"), space ("standardised", "physical" where the network
-            carries its scaling, else "own units"), metric and steps ("all", "last"); None where one is undefined.
-        layers: one `LoihiLayer` each.
-        host: names of the layers that stay on the host.
-        usage: for each core its layer and how much it uses of each of `loihi_cores.LIMITS`.
-    """
-
-    model: str
-    paths: int
-    time: int
-    chip_steps: int
-    errors: dict
-    layers: tuple
-    host: tuple
-    usage: tuple
-
-    @property
-    def cores(self):
-        return len(self.usage)
-
-    @property
-    def events(self):
-        """Synaptic events of all layers."""
-        return sum(sum(layer.events.values()) for layer in self.layers)
-
-    def ratio(self, metric="mean_relative_error", steps="all"):
-        """The error on the emulator by the error as trained, in the network's first space."""
-        space = next(iter(self.errors["float"]))
-        trained, chip = (self.errors[stage][space][metric][steps] for stage in ("float", "emulator"))
-        return None if None in (trained, chip) or trained == 0 else chip / trained
-
-    def to_dict(self):
-        """A dictionary ready for JSON."""
-        return asdict(self) | {
-            "cores": self.cores,
-            "limits": LIMITS | {"cores": CORES},
-            "events": self.events,
-            "ratio": {metric: {steps: self.ratio(metric, steps) for steps in ("all", "last")} for metric in METRICS},
-        }
-
-    def to_markdown(self):
-        """Tables for people."""
-        lines = [f"# {self.model} on Loihi's emulator", ""]
-        lines += [
-            f"{self.paths} paths of {self.time} steps, {self.chip_steps} steps of the chip each. On the host: "
-            f"{', '.join(self.host)}.",
-            "",
-        ]
-        lines += [
-            f"| error | {' | '.join(STAGES.values())} | emulator / trained |",
-            "|---|" + "---|" * (len(STAGES) + 1),
-        ]
-        for space, by_metric in self.errors["float"].items():
-            for metric, by_steps in by_metric.items():
-                for steps in by_steps:
-                    values = [self.errors[stage][space][metric][steps] for stage in STAGES]
-                    ratio = None if None in values or not values[0] else values[-1] / values[0]
-                    cells = [*(_number(value, ".3e") for value in values), _number(ratio, ".2f")]
-                    lines.append(f"| {metric.replace('_', ' ')}, {steps}, {space} | {' | '.join(cells)} |")
-        lines += [
-            "",
-            "| layer | neurons | cores | spikes per neuron and step | as in Keras | synaptic events per path |",
-        ]
-        lines += ["|---|---|---|---|---|---|"]
-        for layer in self.layers:
-            events = sum(layer.events.values()) / self.paths
-            lines.append(
-                f"| {layer.name} | {layer.neurons} | {layer.cores} | {layer.spikes_per_neuron_and_step:.3f} | "
-                f"{layer.spikes_as_in_keras:.4%} | {events:.0f} |"
-            )
-        lines += ["", "| of a core | most used | has |", "|---|---|---|"]
-        lines += [
-            f"| {what.replace('_', ' ')} | {max(core[what] for core in self.usage)} | {limit} |"
-            for what, limit in LIMITS.items()
-        ]
-        lines += [f"| cores of the chip | {self.cores} | {CORES} |", ""]
-        misfits = {
-            "thresholds raised to the chip's least": "raised_thresholds",
-            "currents beyond the bias register": "clipped",
-            "membranes at the lower end of their register": "saturated",
-        }
-        found = [
-            f"{what}: {', '.join(f'{count} in {name}' for name, count in counts.items() if count)}"
-            for what, field in misfits.items()
-            if any((counts := {layer.name: getattr(layer, field) for layer in self.layers}).values())
-        ]
-        lines.append(f"What did not fit: {'; '.join(found) or 'nothing'}.")
-        return "\n".join(lines) + "\n"
+__all__ = ["loihi_report"]
 
 
 def loihi_report(model, inputs, targets=None, *, progress=None):
@@ -262,7 +124,3 @@ def _layer(layer, values, run, quantised):
         clipped=record.clipped,
         saturated=record.saturated,
     )
-
-
-def _number(value, form):
-    return "undefined" if value is None else format(value, form)

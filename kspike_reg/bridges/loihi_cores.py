@@ -162,9 +162,9 @@ def _connect(blocks, source, integers):
         synapse.format(weight_exp=exponent)
         block.add_synapse(synapse)
         synapses.append(synapse)
-        place = {neuron: number for number, neuron in enumerate(heard)}
+        axon_of = {neuron: number for number, neuron in enumerate(heard)}
         for sender, sent in blocks[source]:
-            axons = np.array([place.get(neuron, -1) for neuron in sent])
+            axons = np.array([axon_of.get(neuron, -1) for neuron in sent])
             if not np.any(axons >= 0):
                 continue
             axon = Axon(int(np.sum(axons >= 0)))

@@ -123,18 +123,11 @@ def integers_of(layer, plan, who):
             f"{who}: the layer {layer.name!r} has decays from {decay.min():g} to {decay.max():g} and thresholds from "
             f"{threshold.min():g}; the chip takes decays in [0, 1] and thresholds > 0"
         )
-    largest = np.max([np.abs(_columns(kernel)).max(axis=0) for kernel in kernels.values()] or [0 * decay], axis=0)
-    for top in reversed(WEIGHT_EXPONENTS):
-        limit = _largest_scale(kernels, currents, threshold, top)
-        with np.errstate(divide="ignore"):
-            wanted = WEIGHT_MANTISSA * 2.0 ** (7 + top) / largest
-        if np.all(wanted <= limit):
-            break
-    wanted = np.minimum(wanted, limit)
-    rung = np.searchsorted(LADDER, (wanted * threshold - 1) / THRESHOLD_UNIT, side="right") - 1
+    most = _scale(kernels, currents, threshold)
+    rung = np.searchsorted(LADDER, (most * threshold - 1) / THRESHOLD_UNIT, side="right") - 1
     theta = LADDER[np.maximum(rung, 0)]
     # Exact, but for a threshold below the chip's least, which is raised to that.
-    scale = np.minimum((THRESHOLD_UNIT * theta + 1) / threshold, wanted)
+    scale = np.minimum((THRESHOLD_UNIT * theta + 1) / threshold, most)
     bias = None
     if not any(part.source is None for part in layer.heard):
         values = layer.weight("bias")
@@ -179,20 +172,29 @@ def _columns(kernel):
     return kernel if kernel.ndim == 2 else kernel[None]
 
 
-def _largest_scale(kernels, currents, threshold, top):
-    """The scale, (units,), up to which no sum overflows: of weights, for the bias and for the threshold.
-
-    Rounding may raise each mantissa by half a unit, at the exponent `top` at most.
-    """
-    sums = np.zeros_like(threshold)
+def _scale(kernels, currents, threshold):
+    """The scale, (units,), at which a neuron's largest weight uses its whole mantissa, or less where that overflows."""
+    largest, sums = np.zeros_like(threshold), np.zeros_like(threshold)
+    for kernel in kernels.values():
+        largest = np.maximum(largest, np.abs(_columns(kernel)).max(axis=0))
     for sign in (1, -1):
         total = sum((np.maximum(sign * _columns(kernel), 0).sum(axis=0) for kernel in kernels.values()), 0)
         sums = np.maximum(sums, total)
-    rounding = 2.0 ** (6 + top) * sum(len(_columns(kernel)) for kernel in kernels.values())
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for_sums = max(INPUT_LIMIT - 1 - rounding, 0) / sums
-        for_bias = LARGEST_BIAS / currents
-    return np.minimum.reduce([for_sums, for_bias, (THRESHOLD_UNIT * THRESHOLD_MANTISSA + 1) / threshold])
+    rows = sum(len(_columns(kernel)) for kernel in kernels.values())
+    with np.errstate(divide="ignore"):
+        whole = WEIGHT_MANTISSA / largest
+        alone = np.minimum(LARGEST_BIAS / currents, (THRESHOLD_UNIT * THRESHOLD_MANTISSA + 1) / threshold)
+        # A neuron that leaves bits unused at the least exponent, because of its bias or threshold, has next to no
+        # weights beside them: it must not coarsen the others.
+        counts = whole * 2.0 ** (7 + WEIGHT_EXPONENTS[0]) <= alone
+        # The largest exponent that overflows nowhere leaves thresholds, biases and leaks the most bits.
+        for exponent in reversed(WEIGHT_EXPONENTS):
+            unit = 2.0 ** (7 + exponent)
+            # Rounding may raise each of the weights by half a unit.
+            limit = np.minimum(alone, max(INPUT_LIMIT - 1 - rows * unit / 2, 1) / sums)
+            if np.all((whole * unit <= limit)[counts]):
+                break
+    return np.minimum(whole * unit, limit)
 
 
 def _mantissas(weights):

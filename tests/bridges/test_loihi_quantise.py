@@ -89,6 +89,21 @@ def test_the_largest_weight_of_every_neuron_uses_its_mantissa():
     assert np.abs(mantissas).max(axis=0).min() >= 127 / np.sqrt(2) - 1
 
 
+def test_a_neuron_that_hears_nothing_does_not_coarsen_the_others():
+    model = network()
+    before = quantise(model).layers["lif_2"]
+    cell = spiking_layers(model)[1].cell
+    kernel = np.array(keras.ops.convert_to_numpy(cell.kernel))
+    kernel[:, 5], kernel[:, 8] = 0.0, 1e-12
+    cell.kernel.assign(kernel)
+    after = quantise(model).layers["lif_2"]
+    others = np.delete(np.arange(UNITS), [5, 8])
+    np.testing.assert_array_equal(after.weights("lif_1")[:, others], before.weights("lif_1")[:, others])
+    np.testing.assert_array_equal(after.scale[others], before.scale[others])
+    assert not after.weights("lif_1")[:, [5, 8]].any()
+    assert np.all(np.isfinite(after.scale))
+
+
 def test_no_sum_of_weights_overflows():
     """Twenty-one bits for what arrives in one step, even if every spike of one sign comes at once."""
     inputs = keras.Input((None, 1))
