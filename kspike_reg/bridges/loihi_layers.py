@@ -180,7 +180,10 @@ def _chip_layer(use, inputs, layers, who):
             f"{place} hears real values that come out of other spiking layers; on the chip a layer hears spikes "
             "(output='spikes', return_sequences=True), and the host speaks before the chip runs or after it, once"
         )
-    delays = {part.source: layers[part.source].delay for part in inputs[0] if part.source}
+    sources = [part.source for part in inputs[0] if part.source]
+    if len(set(sources)) < len(sources):
+        raise InputError(f"{place} hears the same spikes twice ({', '.join(sources)}); join each layer's once")
+    delays = {source: layers[source].delay for source in sources}
     if len(set(delays.values())) > 1:
         raise InputError(
             f"{place} hears layers that are not equally far from the input ({', '.join(sorted(delays))}); each layer "

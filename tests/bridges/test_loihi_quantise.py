@@ -214,6 +214,12 @@ def skipping():
     return keras.Model(inputs, lif(name="third")(keras.layers.Concatenate()([first, second])))
 
 
+def doubled():
+    inputs = keras.Input((None, FEATURES))
+    first = lif(name="first")(inputs)
+    return keras.Model(inputs, lif(name="next")(keras.layers.Concatenate()([first, first])))
+
+
 def twice():
     inputs, layer = keras.Input((None, 3)), lif()
     return keras.Model(inputs, layer(layer(inputs)))
@@ -234,6 +240,7 @@ REFUSED = {
     "membrane": (lambda: around(lif(output="membrane"), lif(name="next")), "'next' hears real values that come out of"),
     "readout": (lambda: around(lif(), keras.layers.Dense(2), lif(name="next")), "hears real values that come out of"),
     "skipping": (skipping, r"not equally far from the input \(first, second\)"),
+    "doubled": (doubled, r"'next' hears the same spikes twice \(first, first\)"),
     "twice": (twice, "is used twice"),
     "state": (from_a_state, "takes an initial state"),
     "silent": (lambda: around(keras.layers.Dense(2)), "'refused' has no spiking layer"),
