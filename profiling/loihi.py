@@ -35,7 +35,7 @@ def measure(folder):
     model = kspike_reg.load(folder / "model.keras")
     paths = Configuration.of_record(record).load_data()[2]
     start = time.perf_counter()
-    report = loihi_report(model, paths, progress=lambda done: show(folder.name, done, len(paths)))
+    report = loihi_report(model, paths)
     return report, {
         "network": folder.name,
         "training": training_command(record),
@@ -43,12 +43,6 @@ def measure(folder):
         "goal": GOAL,
         "met": report.ratio() <= GOAL,
     }
-
-
-def show(name, done, paths):
-    """A line that counts the paths, where someone is watching."""
-    if sys.stderr.isatty():
-        print(f"\r{name}: {done} of {paths} paths", end="" if done < paths else "\n", file=sys.stderr)
 
 
 def main():

@@ -14,14 +14,14 @@ from kspike_reg.scaling import Standardise
 __all__ = ["loihi_report"]
 
 
-def loihi_report(model, inputs, targets=None, *, progress=None):
+def loihi_report(model, inputs, targets=None, progress=None):
     """Run a network as trained, quantised in Keras, and on the emulator, and compare.
 
     Args:
         model: see `simulate_on_loihi`; with one output.
         inputs: (paths, time, features), in the units that the model takes; or `datasets.Paths` of one length.
         targets: (paths, time, outputs), in the units that the model gives; None where the paths bring them.
-        progress: called after each path on the emulator with the number of paths that are done.
+        progress: whether to show a progress bar, see `simulate_on_loihi`.
 
     Returns:
         A `LoihiReport`.

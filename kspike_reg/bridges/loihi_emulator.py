@@ -39,7 +39,7 @@ class Record:
     saturated: int
 
 
-def run_chip(chip, layers, delays, currents, paths, time, progress=None):
+def run_chip(chip, layers, delays, currents, paths, time, done):
     """Run paths one after another, each from rest.
 
     Args:
@@ -48,7 +48,7 @@ def run_chip(chip, layers, delays, currents, paths, time, progress=None):
         delays: of each layer by name, in steps of the chip.
         currents: by name what the host sends to the layers that hear it, (paths, time, units), in the chip's units.
         paths, time: how many paths, and their steps.
-        progress: called after each path with the number of paths that are done.
+        done: called after each path with the number of paths that are done.
 
     Returns:
         The `Record` of each layer by its name.
@@ -67,8 +67,7 @@ def run_chip(chip, layers, delays, currents, paths, time, progress=None):
     traces = []
     for path in range(paths):
         traces.append(_run_path(chip, {name: rows[path] for name, rows in biases.items()}, delays, time, events))
-        if progress is not None:
-            progress(path + 1)
+        done(path + 1)
     records = {}
     for name, each in layers.items():
         trace = {key: np.stack([of[name][key] for of in traces]) for key in traces[0][name]}

@@ -10,6 +10,7 @@ from kspike_reg.bridges.loihi_cores import build_chip
 from kspike_reg.bridges.loihi_emulator import run_chip
 from kspike_reg.bridges.loihi_integers import integers_of
 from kspike_reg.bridges.loihi_layers import plan_of
+from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.errors import InputError
 from kspike_reg.model_inputs import arrays_for, fitting
 
@@ -37,7 +38,7 @@ class LoihiRun:
     steps: int
 
 
-def simulate_on_loihi(model, inputs, *, progress=None):
+def simulate_on_loihi(model, inputs, progress=None):
     """Run a network with its spiking layers on NengoLoihi's emulator.
 
     The spiking layers are quantised as `quantise` does it and run as integers. The host does the rest in Keras: what
@@ -49,7 +50,8 @@ def simulate_on_loihi(model, inputs, *, progress=None):
         model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
         inputs: (paths, time, features), in the units that the model takes, or `datasets.Paths`; for several inputs a
             list of arrays, or a dictionary by the names of the inputs.
-        progress: called after each path with the number of paths that are done.
+        progress: whether to show a progress bar on runs of more than a few seconds, on standard error; None does so
+            where that is a terminal.
 
     Returns:
         A `LoihiRun`; what lies beyond the length of a path that is padded has no meaning.
@@ -75,7 +77,8 @@ def simulate_on_loihi(model, inputs, *, progress=None):
     if len(set(lengths.values())) > 1:
         raise InputError(f"{who}: expected as many steps in all that the spiking layers hear, received {lengths}")
     paths, time = next(iter(lengths.values()))
-    records = run_chip(chip, integers, delays, currents, paths, time, progress)
+    with ProgressBar("Loihi's emulator", paths, progress) as bar:
+        records = run_chip(chip, integers, delays, currents, paths, time, bar.done)
     spikes = {name: record.spikes.astype(keras.config.floatx()) for name, record in records.items()}
     membranes = {
         name: (record.membranes / integers[name].scale).astype(keras.config.floatx())

@@ -6,9 +6,10 @@ import pytest
 
 import kspike_reg
 from kspike_reg import datasets
-from kspike_reg.bridges import loihi_cores, loihi_integers
+from kspike_reg.bridges import loihi_cores, loihi_integers, simulate
 from kspike_reg.bridges.loihi_quantise import quantise
 from kspike_reg.bridges.loihi_run import simulate_on_loihi
+from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.energy import profile
 from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
@@ -258,10 +259,20 @@ def test_an_input_without_time_and_inputs_of_unequal_length():
         simulate_on_loihi(model, [data(PATHS, TIME, 1), data(PATHS, TIME - 1, 1)])
 
 
-def test_progress_is_told_path_by_path():
+def test_progress_is_shown_path_by_path(monkeypatch):
     done = []
-    simulate_on_loihi(chain(LIF), data(PATHS, TIME, FEATURES), progress=done.append)
-    assert done == [1, 2, 3]
+    monkeypatch.setattr(ProgressBar, "done", lambda bar, count: done.append((bar.total, count)))
+    simulate_on_loihi(chain(LIF), data(PATHS, TIME, FEATURES), progress=True)
+    assert done == [(3, 1), (3, 2), (3, 3)]
+
+
+def test_simulate_takes_this_road():
+    model, inputs = chain(RLIF), data(PATHS, TIME, FEATURES)
+    run, same = simulate(model, inputs, simulator="loihi"), simulate_on_loihi(model, inputs)
+    np.testing.assert_array_equal(run.outputs, same.outputs)
+    for record in ("spikes", "membranes"):
+        for name, values in getattr(same, record).items():
+            np.testing.assert_array_equal(getattr(run, record)[name], values)
 
 
 # -------------------------------------------------------------------------------------------- what does not fit a chip
