@@ -154,7 +154,11 @@ def _connect(blocks, source, integers):
     for block, neurons in blocks[integers.name]:
         # One to one, the axons are the core's own neurons; else all neurons of the source.
         heard = neurons if one_to_one else np.arange(len(weights))
-        matrix = sparse.csr_matrix(np.diag(weights[neurons])) if one_to_one else weights[:, neurons]
+        if one_to_one:
+            own = np.arange(len(neurons))
+            matrix = sparse.csr_matrix((weights[neurons], (own, own)))  # a weight of zero has its place too
+        else:
+            matrix = weights[:, neurons]
         synapse = Synapse(len(heard), label=f"{source} to {integers.name}")
         synapse.set_weights(matrix.astype(np.float32))
         # Each weight as an integer: the emulator's own way there starts from real ones.

@@ -7,6 +7,7 @@ import pytest
 import kspike_reg
 from kspike_reg import datasets
 from kspike_reg.bridges import loihi_cores, loihi_integers, simulate
+from kspike_reg.bridges.loihi_integers import LayerIntegers
 from kspike_reg.bridges.loihi_quantise import quantise
 from kspike_reg.bridges.loihi_run import simulate_on_loihi
 from kspike_reg.bridges.progress import ProgressBar
@@ -276,6 +277,51 @@ def test_simulate_takes_this_road():
 
 
 # -------------------------------------------------------------------------------------------- what does not fit a chip
+
+
+@pytest.mark.parametrize(
+    ("full", "units", "fan_in", "decays", "thresholds", "cores"),
+    [
+        # 1024 neurons on the first core, 276 on the second.
+        ("compartments", 1300, 0, 1, 1, 2),
+        # Neuron by neuron another of 100 decays: 32, 32, 32 and 4 of them, three or four neurons each.
+        ("decays", 330, 0, 100, 1, 4),
+        # Neuron by neuron another of 20 thresholds, all at one decay: 16 of them, then 4.
+        ("thresholds", 90, 0, 1, 20, 2),
+        # 2^20 bits are 16384 words of 64, five for each of 3000 axons; 10 bits and 8 for each weight: 38 weights.
+        ("synapse_bits", 100, 3000, 1, 1, 3),
+    ],
+)
+def test_neurons_are_shared_out_until_a_core_is_full(full, units, fan_in, decays, thresholds, cores):
+    of = LayerIntegers(
+        name="hears",
+        scale=np.ones(units),
+        kernels={"sends": (np.ones((fan_in, units), int), 0)} if fan_in else {},
+        decay=100 + np.arange(units) % decays,
+        threshold=1 + np.arange(units) % thresholds,
+        bias=np.zeros(units, int),
+        raised=0,
+    )
+    parts = loihi_cores.place(of)
+    assert len(parts) == cores
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(units))
+    for part in parts:
+        assert len(part) <= 1024
+        assert np.unique(of.decay[part]).size <= 32
+        assert np.unique(of.threshold[part]).size <= 16
+        if fan_in:
+            assert len(part) <= 38
+
+
+def test_a_zero_on_the_way_back_to_a_neuron_is_a_synapse_too():
+    """One to one: two spikes a step before the end, one weight for each, whatever its size."""
+    inputs = keras.Input((None, 1))
+    layer = RLIF(2, return_sequences=True, reset="zero", recurrence="one_to_one", name="fires")
+    model = keras.Model(inputs, layer(inputs))
+    assign(layer.cell, {"kernel": np.ones((1, 2)), "recurrent_kernel": np.array([0.0, 0.25]), "bias": np.zeros(2)})
+    run = simulate_on_loihi(model, np.full((1, 3, 1), 2.0))
+    assert run.spikes["fires"].all()
+    assert run.records["fires"].events == {"fires": 4}
 
 
 def test_a_network_too_large_for_a_core_or_the_chip(monkeypatch):
