@@ -12,6 +12,7 @@ import pytest
 
 import kspike_reg
 from kspike_reg import arguments, datasets, energy, experiments, network, scaling
+from kspike_reg.bridges import nir_parameters, simulation
 from kspike_reg.experiments import configuration
 from kspike_reg.neurons import cell
 
@@ -42,7 +43,8 @@ ROOMS = {
     },
     "arguments": set(),
     "cli": {
-        "arguments", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling", "tables"
+        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling",
+        "tables",
     },
 }  # fmt: skip
 
@@ -116,6 +118,8 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "readout": set(cell.OUTPUTS),
         "outside": set(scaling.OUTSIDE),
         "device": set(energy.DEVICES),
+        "simulator": set(simulation.SIMULATORS),
+        "form": set(nir_parameters.FORMS),
     }
 
 
