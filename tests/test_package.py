@@ -43,8 +43,8 @@ ROOMS = {
     },
     "arguments": set(),
     "cli": {
-        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling",
-        "tables",
+        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving",
+        "scaling", "tables",
     },
 }  # fmt: skip
 
