@@ -15,14 +15,14 @@ def lazy(package, homes, modules=()):
         modules: names of modules of the package that are public too.
     """
 
-    def __getattr__(name):
+    def import_name(name):
         if name in homes:
             return getattr(importlib.import_module(homes[name]), name)
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    def __dir__():
+    def all_names():
         return sorted({*vars(sys.modules[package]), *homes, *modules})
 
-    return __getattr__, __dir__
+    return import_name, all_names

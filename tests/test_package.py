@@ -34,7 +34,9 @@ ROOMS = {
     "training": {"errors", "files"},
     "graph": {"errors"},
     "model_inputs": {"errors"},
-    "energy": {"errors", "files", "graph", "lazy", "model_inputs", "network", "neurons", "plotting", "scaling", "tables"},
+    "energy": {
+        "errors", "files", "graph", "lazy", "model_inputs", "network", "neurons", "plotting", "scaling", "tables",
+    },
     "bridges": {
         "errors", "files", "graph", "lazy", "metrics", "model_inputs", "network", "neurons", "saving", "scaling",
     },
