@@ -156,8 +156,8 @@ def _masking(builder, use, layer):
 
 
 # How to build a layer, by its class or that of its cell. Subclasses are not covered, since they may compute something
-# else. Each function takes the builder, the use and the layer or cell, and
-# returns the Nengo object that hands the layer's output on.
+# else. Each function takes the builder, the use and the layer or cell, and returns the Nengo object that hands the
+# layer's output on.
 CONVERSIONS = {
     LIFCell: _lif,
     RLIFCell: _rlif,
