@@ -104,8 +104,8 @@ def compare(model, simulation, outputs, spikes, clear, deviation):
 
 
 COLUMNS = (
-    "kind", "network", "simulator", "paths", "steps", "neuron-steps", "identical", "clear", "identical there",
-    "output / deviations", "seconds",
+    "kind", "network", "simulator", "paths", "steps", "neuron-steps", "identical",
+    "paths with a difference", "clear", "identical there", "output / deviations", "seconds",
 )  # fmt: skip
 
 
@@ -114,7 +114,8 @@ def row(run):
     clear = run["clear_neuron_steps"]
     return (
         run["kind"], f"`{run['network']}`", run["simulator"], str(run["paths"]), str(run["steps"]),
-        f"{run['neuron_steps']:,}", f"{100 * run['share_identical']:.6f} %", f"{clear:,}",
+        f"{run['neuron_steps']:,}", f"{100 * run['share_identical']:.6f} %", str(run["paths_with_a_difference"]),
+        f"{clear:,}",
         f"{100 - 100 * run['clear_different'] / clear:.6f} %" if clear else "-",
         f"{run['largest_output_deviation']:.1e}", f"{run['seconds']:.0f}",
     )  # fmt: skip

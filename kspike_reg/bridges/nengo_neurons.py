@@ -222,7 +222,7 @@ class Rate(_Neurons):
     Args:
         activation: a name in `ACTIVATIONS`.
         factor: one number for each unit, shape (units,); None is one. Standardising takes the mean off before it
-            scales; to scale first would round otherwise, which is enough to tip a spike now and then.
+            scales; to scale first would round otherwise.
     """
 
     activation = EnumParam("activation", default="linear", values=tuple(ACTIVATIONS), readonly=True)
