@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from kspike_reg.errors import InputError
+from kspike_reg.graph import IDLE
 from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
 from kspike_reg.scaling import Standardise
 
@@ -173,19 +174,7 @@ CONVERSIONS = {
     keras.layers.Average: _sum(1),
     keras.layers.Concatenate: _concatenate,
     keras.layers.Masking: _masking,
-    **dict.fromkeys(
-        (
-            keras.layers.InputLayer,
-            keras.layers.Identity,
-            keras.layers.ActivityRegularization,
-            keras.layers.Dropout,
-            keras.layers.SpatialDropout1D,
-            keras.layers.AlphaDropout,
-            keras.layers.GaussianDropout,
-            keras.layers.GaussianNoise,
-        ),
-        _same,
-    ),
+    **dict.fromkeys((keras.layers.InputLayer, *IDLE), _same),
 }
 # Those that hear several inputs.
 SEVERAL = (keras.layers.Add, keras.layers.Subtract, keras.layers.Average, keras.layers.Concatenate)

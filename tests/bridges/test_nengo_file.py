@@ -9,7 +9,7 @@ import kspike_reg
 from kspike_reg import InputError
 from kspike_reg.bridges import export_nengo, to_nengo
 from oracles.backend import torch_arrays
-from oracles.networks import everything, records
+from oracles.bridged import everything, records
 
 nengo = pytest.importorskip("nengo", reason="needs pip install 'kspike_reg[nengo]'")
 pytestmark = torch_arrays
