@@ -6,6 +6,7 @@ every step. A chip for spikes has no synapses for real values; those multiply-ac
 of the SLSTM's membrane and of a membrane readout, are left to a host, and priced there.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from kspike_reg.energy.devices import DEVICES, device_named
@@ -78,13 +79,18 @@ def break_even(report, device, host):
     Returns:
         Spikes per neuron and step, averaged over all spiking neurons. Below it spiking costs less. Negative: spiking
         never does, since what does not depend on spikes costs more than the dense network; above 1: it always does.
+        Infinite, of that sign, where spikes cost nothing: on a device that updates all neurons alike, those that
+        nobody hears.
 
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
     rate = mean_rate(report)
     at_rest, as_it_is = (spiking_energy(each, device, host) for each in (silenced(report), report))
-    return rate * (dense_energy(report, host) - at_rest) / (as_it_is - at_rest)
+    to_spend = dense_energy(report, host) - at_rest
+    if math.isclose(as_it_is, at_rest, rel_tol=1e-12):  # but for rounding the same
+        return math.copysign(math.inf, to_spend)
+    return rate * to_spend / (as_it_is - at_rest)
 
 
 def mean_rate(report):
