@@ -57,7 +57,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there are any."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, ()) else super()._get_help_string(action)
+        return action.help if action.default in (None, (), False) else super()._get_help_string(action)
 
 
 class Overview(argparse.RawDescriptionHelpFormatter):

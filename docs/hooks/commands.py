@@ -27,10 +27,11 @@ def page():
 
 def describe(parser):
     """One command: its usage, and its options by group."""
-    formatter = parser.formatter_class(parser.prog, width=92)
+    formatter = parser.formatter_class(parser.prog, width=78)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     parts = [f"## {parser.prog}", parser.description, f"```text\n{formatter.format_help().strip()}\n```"]
-    for group in parser._action_groups:
+    positional, options, *rest = parser._action_groups
+    for group in (positional, *rest, options):
         actions = [action for action in group._group_actions if not isinstance(action, argparse._HelpAction)]
         if actions:
             # Commands share the titles of groups, so the name of the command makes the anchor.

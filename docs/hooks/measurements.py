@@ -9,7 +9,7 @@ from places import ROOT
 
 from kspike_reg.tables import markdown
 
-HEAD = """# Speed
+HEAD = """# Measurements
 
 Measured by the scripts in `profiling/`, each with the machine and the versions that it ran on; the same command makes a
 table again on yours.
@@ -20,6 +20,19 @@ def on_files(files, config):
     """Add the page."""
     files.append(File.generated(config, "benchmarks.md", content=page(), inclusion=InclusionLevel.INCLUDED))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Head the tables on energy, which are files of bare tables, by what their record calls them."""
+    folder, _, name = page.file.src_uri.rpartition("/")
+    if folder != "profiling/results/energy":
+        return markdown
+    name = name.removesuffix(".md")
+    tables = json.loads((ROOT / folder / "energy.json").read_text(encoding="utf-8"))["tables"]
+    picture = f"\n\n![{name}]({name}.png)" if (ROOT / folder / f"{name}.png").exists() else ""
+    # What stands before a colon is short enough for the navigation.
+    title, _, rest = tables[name]["title"].partition(":")
+    return f"# {title}\n\n{rest.strip()}{picture}\n\n{markdown}"
 
 
 def page():

@@ -24,10 +24,16 @@ def on_files(files, config):
         if "*" not in entry:
             return [uri_of(entry)]
         pattern = uri_of(entry).replace(".ipynb", ".md")
-        return [uri for uri in uris if fits(uri, pattern) and uri not in named]
+        return [entry_of(uri) for uri in uris if fits(uri, pattern) and uri not in named]
 
     config.nav = [page for entry in config.nav for page in expand(entry)]
     return files
+
+
+def entry_of(uri):
+    """A page under its own title; but reports and cards, which share titles, under the name of their folder."""
+    folder, _, name = uri.rpartition("/")
+    return {folder.rpartition("/")[2]: uri} if name in ("card.md", "report.md") else uri
 
 
 def fits(uri, pattern):

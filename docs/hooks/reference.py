@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 
 from mkdocs.structure.files import File, InclusionLevel
 
@@ -37,7 +38,25 @@ def entry(room, name, thing):
     if inspect.ismodule(thing):
         return f"- [`{thing.__name__}`]({name}.md): {inspect.getdoc(thing).splitlines()[0]}"
     if inspect.isclass(thing) or inspect.isfunction(thing):
-        path = f"{thing.__module__}.{thing.__qualname__}"
-        return f"::: {path}\n    options:\n      heading: {name}\n      toc_label: {name}"
-    values = f"one of {', '.join(f'`{value}`' for value in thing)}"
-    return f"## {name}\n\n`{room}.{name}`: {values}."
+        # The signature as Python knows it: mkdocstrings reads the file alone, and would miss inherited options.
+        shown = signature(name, thing)
+        return f"## {name}\n\n```python\n{shown}\n```\n\n::: {thing.__module__}.{thing.__qualname__}"
+    return f"## {name}\n\n`{room}.{name}`: {', '.join(f'`{value}`' for value in thing)}."
+
+
+def signature(name, thing, width=80):
+    """A call, on one line where it fits, else a line for each parameter."""
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return name
+    parameters = list(inspect.signature(thing).parameters.values())
+    words = []
+    for index, one in enumerate(parameters):
+        before = parameters[index - 1].kind if index else None
+        if one.kind is one.KEYWORD_ONLY and before not in (one.KEYWORD_ONLY, one.VAR_POSITIONAL):
+            words.append("*")
+        # Neither types nor the addresses of objects.
+        words.append(
+            re.sub(r"<(?:function |[\w.]*?)(\w+)(?: object)? at 0x\w+>", r"\1", str(one.replace(annotation=one.empty)))
+        )
+    line = f"{name}({', '.join(words)})"
+    return line if len(line) <= width else "\n".join([f"{name}(", *(f"    {word}," for word in words), ")"])
