@@ -44,7 +44,7 @@ PAPERS = {
 def overview_block():
     """The README's table: what each trained network learned, and how well."""
     rows = [
-        "| problem | network | error | the paper's | spikes per neuron and step | training |",
+        "| problem | network | error / % | the paper's | spikes per neuron and step | training |",
         "|---|---|---|---|---|---|",
     ]
     words = {"ramberg-osgood": "Ramberg-Osgood curves"}
@@ -57,8 +57,8 @@ def overview_block():
         cells = [
             f"{words.get(task, task)}{family}, {steps} steps",
             f"`{name}`",
-            f"{100 * error(metrics['test'], 'all'):.1f} %",
-            f"{100 * PAPERS[name][0]:.1f} %" if name in PAPERS else "",
+            f"{100 * error(metrics['test'], 'all'):.1f}",
+            f"{100 * PAPERS[name][0]:.1f}" if name in PAPERS else "",
             f"{sum(rates) / len(rates):.2f}" if rates else "",
             f"{metrics['training']['seconds'] / 60:.0f} min",
         ]

@@ -4,6 +4,7 @@ import html
 import re
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 
 EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -14,7 +15,16 @@ def on_page_content(content, page, config, files):
 
 
 def mathml(equation):
-    """One equation; those on lines of their own may be wider than the page and scroll."""
+    """One equation; those on lines of their own may be wider than the page and scroll.
+
+    Raises:
+        PluginError: the converter does not know a command and would show it as it is written.
+    """
     tag, latex = equation.groups()
-    shown = convert(html.unescape(latex).strip(), display="block" if tag == "div" else "inline")
+    # The converter knows `aligned` by its other name, and takes a prime for a letter.
+    latex = html.unescape(latex).strip().replace("{aligned}", "{split}")
+    shown = convert(latex, display="block" if tag == "div" else "inline")
+    shown = shown.replace("<mi>&#x02032;</mi>", "<mo>&#x02032;</mo>")
+    if re.search(r"<m\w>(&|\\\w*)</m\w>", shown):
+        raise PluginError(f"the equation {latex!r} is not understood by latex2mathml")
     return f'<{tag} class="equation">{shown}</{tag}>'
