@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.image import imread
 from kspike_reg import InputError, build
 from kspike_reg.datasets import Standardiser
 from kspike_reg.energy import DEVICES, Device, comparison, frames, profile
-from kspike_reg.energy.output import joules_by_layer, write_report
+from kspike_reg.energy.output import draw_layers, write_report
 from kspike_reg.scaling import in_physical_units
 from kspike_reg.tables import markdown
 from oracles.backend import torch_arrays
@@ -227,13 +226,20 @@ def test_scaling_is_the_hosts_and_not_shown(report):
 # --------------------------------------------------------------------------------------------- the files of a report
 
 
-def test_joules_by_layer_are_those_of_one_path(report):
-    found = joules_by_layer(report, SHOWN)
-    assert list(found) == list(SHOWN)
-    for name, layers in found.items():
-        assert list(layers) == [layer.name for layer in report.layers]
-        assert math.fsum(layers.values()) == pytest.approx(report.energy(name).per_inference, rel=1e-12)
-    assert found["loihi"]["mean"] == 0.0
+def test_the_bars_are_the_joules_of_one_path(report):
+    """In microjoules, and marked where real values meet a device that does not price them."""
+    axes = draw_layers(report, ["loihi", "cmos45_fp32"])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    for bars, name in zip(axes.containers, ("loihi", "cmos45_fp32"), strict=True):
+        table = report.energy(name)
+        for layer, bar in zip(names, bars, strict=True):
+            joules = table[layer].total / report.samples
+            assert bar.get_height() == pytest.approx(joules * 1e6, rel=1e-12) or (
+                joules == 0 and np.isnan(bar.get_height())
+            )
+    marked = sum("multiply_accumulate" in layer.unpriced for layer in report.energy("loihi").layers)
+    assert marked > 0
+    assert [text.get_text() for text in axes.texts] == ["+"] * marked
 
 
 def test_the_files_of_a_report(report, tmp_path):
