@@ -48,6 +48,8 @@ def run(line):
 )
 def test_the_examples_run(name, tmp_path, monkeypatch, capsys):
     """Python and the commands between, in their order, in one place; of other pages than these, Python alone."""
+    if "kspike_reg.bridges" in PAGES[name]:
+        pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)
     names, told = {}, name == "docs/quickstart.md"
     for language, text in blocks(PAGES[name]):

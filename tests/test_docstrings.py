@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import importlib.util
 import inspect
 import re
 import textwrap
@@ -13,7 +14,12 @@ import kspike_reg
 from kspike_reg.neurons.layer import NeuronLayer
 
 # The rooms whose names a user may import, by way of `__all__`.
-ROOMS = ("kspike_reg", *(f"kspike_reg.{name}" for name in kspike_reg._MODULES), "kspike_reg.neurons.surrogates")
+ROOMS = (
+    "kspike_reg",
+    *(f"kspike_reg.{name}" for name in kspike_reg._MODULES),
+    "kspike_reg.neurons.surrogates",
+    "kspike_reg.bridges",
+)
 # Where equations of the literature are put into code, the docstring or that of its file tells which.
 WITH_SOURCE = ("kspike_reg.mechanics.", "kspike_reg.neurons.", "kspike_reg.metrics.mean_")
 SOURCE = r"\beqs?\. \d|\bpaper\b|\(\d{4}\)"
@@ -37,11 +43,16 @@ def public_names():
     found = {}
     for room in ROOMS:
         module = importlib.import_module(room)
-        for name in module.__all__:
+        for name in filter(lambda name: is_there(module, name), module.__all__):
             thing = getattr(module, name)
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 found.setdefault(thing, f"{room}.{name}")
     return {name: thing for thing, name in found.items()}
+
+
+def is_there(module, name):
+    home = getattr(module, "_HOMES", {}).get(name)
+    return home is None or importlib.util.find_spec(home) is not None
 
 
 def own_methods(name, cls):

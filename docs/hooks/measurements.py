@@ -41,26 +41,38 @@ def page():
 
 
 def section(file):
-    """One record: what its script says of itself, the table, what it was measured on."""
+    """One record: what its script says of itself, its tables, what it was measured on."""
     record = json.loads(file.read_text(encoding="utf-8"))
-    script = ROOT / "profiling" / f"{file.stem}.py"
-    words = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
-    parts = [f"## {file.stem.replace('_', ' ').capitalize()}", words, table(rows_of(record))]
+    scripts = (ROOT / "profiling" / f"{file.stem}{ending}.py" for ending in ("", "_table"))
+    script = next(script for script in scripts if script.exists())
+    parts = [
+        f"## {file.stem.replace('_', ' ').capitalize()}",
+        ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))),
+    ]
+    written = file.with_suffix(".md")
+    parts += [written.read_text(encoding="utf-8")] if written.exists() else map(table, rows_of(record))
     about = {**told(record, "settings"), **told(record, "machine"), **told(record, "versions")}
     parts += [", ".join(f"{name} {value}" for name, value in about.items())]
     return "\n\n".join(parts)
 
 
 def rows_of(record):
-    """The one list of dictionaries in a record."""
-    (rows,) = (value for value in record.values() if isinstance(value, list) and isinstance(value[0], dict))
-    return rows
+    """The lists of dictionaries in a record."""
+    return [value for value in record.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
 
 
 def table(rows):
-    """Rows of single values; lists, the repetitions of a measurement, are left to the record."""
-    rows = [{name: value for name, value in row.items() if not isinstance(value, (list, dict))} for row in rows]
-    return markdown(pd.DataFrame(rows, dtype=object))
+    """Rows of single values; those that hold rows by name, of layers say, are laid out below one another."""
+    return markdown(pd.DataFrame([line for row in rows for line in lines_of(row)], dtype=object))
+
+
+def lines_of(row):
+    """One row, or one for each of the rows inside it; lists, the repetitions of a measurement, stay in the record."""
+    single = {name: value for name, value in row.items() if not isinstance(value, (list, dict))}
+    inner = [
+        value for value in row.values() if isinstance(value, dict) and all(isinstance(v, dict) for v in value.values())
+    ]
+    return [{**single, "of": name, **line} for value in inner for name, line in value.items()] or [single]
 
 
 def told(record, name):
