@@ -65,6 +65,7 @@ class Overview(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog):
         super().__init__(prog, max_help_position=16)
+        self._action_max_length = 14  # argparse leaves the indent of the commands out of account
 
 
 class Parser(argparse.ArgumentParser):

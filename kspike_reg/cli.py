@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 
-from kspike_reg import __version__
+import kspike_reg
 from kspike_reg.arguments import (
     EXAMPLES,
     Help,
@@ -302,7 +302,7 @@ def _quiet_start():
 def _parser():
     description = "Regression with spiking neural networks on history-dependent data."
     parser = Parser(prog="kspike-reg", description=description, epilog=EXAMPLES, formatter_class=Overview)
-    parser.add_argument("--version", action="version", version=f"kspike_reg {__version__}")
+    parser.add_argument("--version", action="version", version=f"kspike_reg {kspike_reg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (function, text, describe) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, formatter_class=Help)

@@ -22,6 +22,11 @@ def on_files(files, config):
     return files
 
 
+def on_page_content(content, page, config, files):
+    """Take off the dash that mkdocstrings sets between a name or type and its meaning where there is neither."""
+    return re.sub(r'(<li class="doc-section-item field-body">\s*)\u2013', r"\1", content)
+
+
 def page(room):
     """One room: what its docstring says, its names, then the names of its files that others build on."""
     module = importlib.import_module(room)
