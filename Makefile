@@ -20,7 +20,7 @@ test: $(TESTABLE)
 
 # Nengo Loihi wants NumPy below 2, which JAX does not: an environment of its own.
 test-loihi: $(VENV)-loihi/.test
-	$(VENV)-loihi/bin/python -m pytest $(wildcard tests/*/test_loihi*.py)
+	$(VENV)-loihi/bin/python -m pytest $(wildcard tests/*/test_loihi*.py) tests/bridges/test_export_command.py
 
 lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .

@@ -14,6 +14,7 @@ __all__ = [
     "Parser",
     "describe_energy",
     "describe_evaluate",
+    "describe_export",
     "describe_predict",
     "describe_reproduce",
     "describe_train",
@@ -30,6 +31,8 @@ CHOICES = {
     "reset": ("subtract", "zero", "none"),
     "readout": ("membrane", "spikes"),
     "outside": ("warn", "raise", "ignore"),
+    "simulator": ("nengo", "nengo-dl", "loihi"),
+    "form": ("trained", "exact", "unit_threshold", "unit_resistance"),
     "device": (
         "loihi", "loihi_davies2018", "v100_paper", "v100_fp16", "v100_fp32", "spinnaker", "spinnaker2", "cpu", "gpu",
         "arm", "cmos45_fp32", "cmos45_int8",
@@ -163,6 +166,8 @@ def describe_evaluate(command):
     command.add_argument("--data", required=True, metavar="FILE", help="paths with inputs and outputs, .csv or .npz")
     _describe_columns(command, "inputs", "outputs")
     _describe_outside(command)
+    text = "where to run the network in place of Keras; each wants its extra"
+    command.add_argument("--simulator", choices=CHOICES["simulator"], help=text)
 
 
 def describe_predict(command):
@@ -187,6 +192,21 @@ def describe_energy(command):
     add("--device-file", nargs="+", default=(), metavar="FILE", help="devices of your own, JSON, beside these")
     add("--bits", type=int, default=32, help="width of a number in memory")
     add("--out", metavar="FOLDER", help="write the tables (JSON, CSV, Markdown, LaTeX) and a bar chart there")
+
+
+def describe_export(command):
+    """Options of `kspike-reg export`."""
+    command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
+    text = "a Nengo script with its weights, a NIR file, or a report on Loihi's emulator"
+    command.add_argument("--to", required=True, choices=("nengo", "nir", "loihi-report"), help=text)
+    text = "the file to write: .py (the weights beside it as .npz), .nir, or .md (the numbers beside it as .json)"
+    command.add_argument("--out", required=True, metavar="FILE", help=text)
+    command.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    nir = command.add_argument_group("NIR")
+    nir.add_argument("--form", choices=CHOICES["form"], default="trained", help="how neurons are written, for whom")
+    loihi = command.add_argument_group("Loihi's report")
+    loihi.add_argument("--data", metavar="FILE", help="paths of one length with inputs and outputs, .csv or .npz")
+    _describe_columns(loihi, "inputs", "outputs")
 
 
 def _describe_outside(command):

@@ -13,6 +13,7 @@ import pytest
 
 import kspike_reg
 from kspike_reg import arguments, cli, datasets, energy, experiments, network, scaling
+from kspike_reg.bridges import nir_parameters, simulation
 from kspike_reg.experiments import configuration
 from kspike_reg.neurons import cell
 
@@ -34,7 +35,7 @@ ROOMS = {
     "graph": {"errors"},
     "model_inputs": {"errors"},
     "energy": {"errors", "files", "graph", "model_inputs", "network", "neurons", "plotting", "scaling", "tables"},
-    "bridges": {"errors", "files", "graph", "model_inputs", "network", "neurons", "saving", "scaling"},
+    "bridges": {"errors", "files", "graph", "metrics", "model_inputs", "network", "neurons", "saving", "scaling"},
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {
@@ -43,7 +44,8 @@ ROOMS = {
     },
     "arguments": set(),
     "cli": {
-        "arguments", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling", "tables"
+        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving",
+        "scaling", "tables",
     },
 }  # fmt: skip
 
@@ -117,6 +119,8 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "readout": set(cell.OUTPUTS),
         "outside": set(scaling.OUTSIDE),
         "device": set(energy.DEVICES),
+        "simulator": set(simulation.SIMULATORS),
+        "form": set(nir_parameters.FORMS),
     }
 
 

@@ -250,13 +250,13 @@ def _slstm(builder, use, cell):
 # ----------------------------------------------------------------------------------------- layers without any memory
 
 
-def _rates(builder, use, activation, width, transform=None, bias=None):
+def _rates(builder, use, activation, width, transform=None, bias=None, factor=None):
     if activation not in builder.neurons.ACTIVATIONS:
         raise InputError(
             f"to_nengo: the layer {use.name!r} has the activation {activation!r}; expected one of "
             f"{', '.join(map(repr, builder.neurons.ACTIVATIONS))}"
         )
-    ensemble = builder.ensemble(use, width, builder.neurons.Rate(activation), bias)
+    ensemble = builder.ensemble(use, width, builder.neurons.Rate(activation, factor), bias)
     builder.connect(use, ensemble.neurons, transform)
     return ensemble.neurons
 
@@ -280,10 +280,13 @@ def _activation(builder, use, layer):
 
 
 def _standardise(builder, use, layer):
-    """(x - mean) / deviation as x / deviation - mean / deviation; back, it is Keras's own x * deviation + mean."""
-    mean, deviation = np.array(layer.mean), np.array(layer.deviation)
-    scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
-    return _rates(builder, use, "linear", len(mean), scale, offset)
+    """Rounded as by `model.predict`: (x - mean) * (1 / deviation), since TensorFlow makes a division by a constant a
+    product with its reciprocal when it compiles; back, x * deviation + mean.
+    """
+    mean, deviation = np.array(layer.mean, "float32"), np.array(layer.deviation, "float32")
+    if layer.invert:
+        return _rates(builder, use, "linear", len(mean), deviation, mean)
+    return _rates(builder, use, "linear", len(mean), bias=-mean, factor=1 / deviation)
 
 
 def _population_mean(builder, use, layer):
