@@ -26,7 +26,7 @@ lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-# The site, in build/site; warnings are errors. It says nothing but of the site.
+# The site, in build/site; warnings are errors.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/mkdocs build --strict --quiet
 	@echo "the site is in build/site; open build/site/index.html"

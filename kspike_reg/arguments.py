@@ -51,6 +51,8 @@ EXAMPLES = """examples:
   a trained network that comes with the package, by its name, and what it costs in energy:
     kspike-reg evaluate slstm-hardening --data mine.csv
     kspike-reg energy slstm-hardening --data mine.csv
+  the way to other simulators and to chips:
+    kspike-reg export rlif-ramberg-osgood --to nir --out model.nir
 
 kspike-reg COMMAND --help lists the options of a command.
 """

@@ -3,7 +3,6 @@
 import ast
 import functools
 import importlib
-import importlib.util
 import inspect
 import re
 import textwrap
@@ -43,16 +42,11 @@ def public_names():
     found = {}
     for room in ROOMS:
         module = importlib.import_module(room)
-        for name in filter(lambda name: is_there(module, name), module.__all__):
+        for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 found.setdefault(thing, f"{room}.{name}")
     return {name: thing for thing, name in found.items()}
-
-
-def is_there(module, name):
-    home = getattr(module, "_HOMES", {}).get(name)
-    return home is None or importlib.util.find_spec(home) is not None
 
 
 def own_methods(name, cls):

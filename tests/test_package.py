@@ -170,7 +170,7 @@ def test_without_arguments_the_command_line_shows_what_one_can_do(capsys):
     shown = capsys.readouterr().out
     assert all(re.search(rf"^    {name} +\w", shown, re.MULTILINE) for name in cli.COMMANDS)
     examples = re.findall(r"^    kspike-reg (.+)$", shown, re.MULTILINE)
-    assert len(examples) == 5
+    assert len(examples) == 6
     parsed = [cli._parser().parse_args(example.split()) for example in examples]
     assert {options.name for options in parsed} <= set(cli.COMMANDS)
 

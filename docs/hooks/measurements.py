@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 
 import pandas as pd
 from mkdocs.structure.files import File, InclusionLevel
@@ -50,7 +51,11 @@ def section(file):
         ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))),
     ]
     written = file.with_suffix(".md")
-    parts += [written.read_text(encoding="utf-8")] if written.exists() else map(table, rows_of(record))
+    parts += (
+        [re.sub("^#+", "###", written.read_text(encoding="utf-8"), flags=re.MULTILINE)]
+        if written.exists()
+        else map(table, rows_of(record))
+    )
     about = {**told(record, "settings"), **told(record, "machine"), **told(record, "versions")}
     parts += [", ".join(f"{name} {value}" for name, value in about.items())]
     return "\n\n".join(parts)

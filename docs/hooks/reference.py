@@ -1,7 +1,6 @@
 """A page of the API reference for each public room; mkdocstrings fills it from the docstrings."""
 
 import importlib
-import importlib.util
 import inspect
 import re
 
@@ -31,18 +30,12 @@ def page(room):
     """One room: what its docstring says, its names, then the names of its files that others build on."""
     module = importlib.import_module(room)
     parts = [f"# {room}", inspect.getdoc(module)]
-    parts += [entry(room, name, getattr(module, name)) for name in module.__all__ if has(module, name)]
+    parts += [entry(room, name, getattr(module, name)) for name in module.__all__]
     for file in INSIDE.get(room, ()):
         inner = importlib.import_module(f"{room}.{file}")
         new = [name for name in inner.__all__ if name not in module.__all__]
         parts += [entry(inner.__name__, name, getattr(inner, name)) for name in new]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def has(module, name):
-    """Whether a name that is imported on demand is there."""
-    home = getattr(module, "_HOMES", {}).get(name)
-    return home is None or importlib.util.find_spec(home) is not None
 
 
 def entry(room, name, thing):
