@@ -17,7 +17,6 @@ ROOMS = (
     "kspike_reg",
     *(f"kspike_reg.{name}" for name in kspike_reg._MODULES),
     "kspike_reg.neurons.surrogates",
-    "kspike_reg.bridges",
 )
 # Where equations of the literature are put into code, the docstring or that of its file tells which.
 WITH_SOURCE = ("kspike_reg.mechanics.", "kspike_reg.neurons.", "kspike_reg.metrics.mean_")

@@ -36,6 +36,11 @@ def on_page_markdown(markdown, page, config, files):
     return f"# {title}\n\n{rest.strip()}{picture}\n\n{markdown}"
 
 
+def on_page_content(content, page, config, files):
+    """Mark numbers with an exponent in tables, so that no line is broken at its sign."""
+    return re.sub(r"<td([^>]*)>([\d.]+e-\d+)</td>", r'<td\1 class="number">\2</td>', content)
+
+
 def page():
     """All records."""
     return "\n\n".join([HEAD, *map(section, sorted((ROOT / "profiling" / "results").glob("*.json")))]) + "\n"

@@ -8,7 +8,7 @@ from mkdocs.structure.files import File, InclusionLevel
 
 import kspike_reg
 
-ROOMS = ("kspike_reg", *(f"kspike_reg.{name}" for name in kspike_reg._MODULES), "kspike_reg.bridges")
+ROOMS = ("kspike_reg", *(f"kspike_reg.{name}" for name in kspike_reg._MODULES))
 # What layers of neurons share, and their pure steps, stand in files of their own.
 INSIDE = {"kspike_reg.neurons": ("layer", "cell", "lif", "rlif", "slstm", "leaky", "surrogates", "constraints")}
 
