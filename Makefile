@@ -9,7 +9,7 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test test-loihi lint clean
+.PHONY: demo test test-loihi lint docs clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
@@ -26,6 +26,11 @@ lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# The site, in build/site; warnings are errors.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "the site is in build/site; open build/site/index.html"
+
 clean:
 	rm -rf $(VENV) $(VENV)-loihi build *.egg-info
 
@@ -35,6 +40,10 @@ clean:
 
 $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
+	touch $@
+
+$(VENV)/.docs: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install -qq --editable '.[docs]'
 	touch $@
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg

@@ -8,7 +8,9 @@ import argparse
 
 __all__ = [
     "CHOICES",
+    "EXAMPLES",
     "Help",
+    "Overview",
     "Parser",
     "describe_energy",
     "describe_evaluate",
@@ -39,12 +41,36 @@ CHOICES = {
 # What an energy table shows unless one says otherwise.
 DEVICES = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
 
+# What one sees first, by way of `kspike-reg` alone.
+EXAMPLES = """examples:
+  a network for linear elasticity, in a minute:
+    kspike-reg train --task elasticity --timesteps 5 --recipe modern --epochs 150 --out runs/elasticity
+  a network for your own paths, one line of the file for each step, its columns chosen by name:
+    kspike-reg train --data mine.csv --inputs strain --outputs stress --kind slstm --recipe modern --out runs/mine
+    kspike-reg predict runs/mine/model.keras --input paths.csv --output stress.csv
+  a trained network that comes with the package, by its name, and what it costs in energy:
+    kspike-reg evaluate slstm-hardening --data mine.csv
+    kspike-reg energy slstm-hardening --data mine.csv
+  the way to other simulators and to chips:
+    kspike-reg export rlif-ramberg-osgood --to nir --out model.nir
+
+kspike-reg COMMAND --help lists the options of a command.
+"""
+
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there are any."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, ()) else super()._get_help_string(action)
+        return action.help if action.default in (None, (), False) else super()._get_help_string(action)
+
+
+class Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written, and the commands in a column."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=16)
+        self._action_max_length = 14  # argparse leaves the indent of the commands out of account
 
 
 class Parser(argparse.ArgumentParser):

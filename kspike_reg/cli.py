@@ -10,8 +10,11 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+import kspike_reg
 from kspike_reg.arguments import (
+    EXAMPLES,
     Help,
+    Overview,
     Parser,
     describe_energy,
     describe_evaluate,
@@ -26,7 +29,11 @@ __all__ = ["main"]
 
 
 def main(arguments=None):
-    """Run the command; the exit status."""
+    """Run the command; the exit status. Without arguments it shows what there is to do."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        _parser().print_help()
+        return 0
     options = _parser().parse_args(arguments)
     try:
         with _quiet_start():
@@ -363,7 +370,8 @@ def _quiet_start():
 
 def _parser():
     description = "Regression with spiking neural networks on history-dependent data."
-    parser = Parser(prog="kspike-reg", description=description)
+    parser = Parser(prog="kspike-reg", description=description, epilog=EXAMPLES, formatter_class=Overview)
+    parser.add_argument("--version", action="version", version=f"kspike_reg {kspike_reg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (function, text, describe) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, formatter_class=Help)

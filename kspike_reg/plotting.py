@@ -42,6 +42,10 @@ MICRO, ENERGY = 1e6, "energy for one path / µJ"
 def save(axes, file):
     """Save the figure of some axes, whole or not at all.
 
+    Args:
+        axes: what a function of this module returned, one or an array of them.
+        file: its suffix chooses the format: .png, .pdf, .svg.
+
     Raises:
         InputError: the place cannot be written to.
     """
@@ -56,6 +60,9 @@ def loss_curves(history, axes=None):
     Args:
         history: lists `epoch`, `loss` and `val_loss`, as `training.fit` returns them.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     epochs = np.asarray(history["epoch"]) + 1
@@ -107,6 +114,9 @@ def learning_curves(histories, axes=None):
     Args:
         histories: for each name a dictionary of lists with `val_loss`.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     for name, history, style in zip(histories, histories.values(), _styles(), strict=False):
@@ -127,6 +137,9 @@ def error_lines(numbers, errors, label, axes=None):
         errors: for each name as many errors as there are numbers; NaN leaves one out.
         label: what the numbers are.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     for name, line, style, marker in zip(errors, errors.values(), _styles(), cycle(MARKERS), strict=False):
@@ -149,6 +162,9 @@ def reference_curves(across, paths, label, count=5, axes=None):
         label: what the quantity is.
         count: number of paths, spread evenly over the range of the target's largest value.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     for path, style in zip(_spread_out(paths, count), _styles(), strict=False):
@@ -164,6 +180,9 @@ def sample_errors(errors, axes=None):
     Args:
         errors: shape (n,), > 0.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     axes.semilogy(errors, ".", color=BLUE, markersize=3, label="path")
@@ -211,6 +230,9 @@ def calibration(spread, error, unit, bins=20, axes=None):
         unit: of both.
         bins: number of classes.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     order = np.argsort(np.ravel(spread))
@@ -234,6 +256,9 @@ def seed_errors(errors, label, lines=None, axes=None):
         label: what the errors are.
         lines: for each name a level to draw across.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes, height=1.5 + 0.3 * max(8, len(errors)))
     for row, (_, values) in enumerate(errors.items()):
@@ -259,6 +284,9 @@ def energy_bars(joules, incomplete=(), axes=None):
         joules: for each device a dictionary from layer to joules.
         incomplete: pairs (device, layer) whose bar lacks something that the device does not price.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     layers = [name for name in next(iter(joules.values())) if any(of[name] > 0 for of in joules.values())]
@@ -291,6 +319,9 @@ def break_even(rates, spiking, dense, here=None, axes=None):
         dense: for each machine the joules for one path.
         here: the rate at which the network fires; None does not mark it.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
@@ -313,6 +344,9 @@ def pareto(series, error_label, axes=None):
         series: for each name (joules for one path, errors), of equal length, joined by a line.
         error_label: what the errors are.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = _axes(axes)
     series = {name: (np.multiply(joules, MICRO), errors) for name, (joules, errors) in series.items()}

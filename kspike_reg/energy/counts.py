@@ -97,6 +97,9 @@ def register_layer(cls, function=None):
         cls: the class of a layer, or of a cell inside `keras.layers.RNN`.
         function: from (layer, output shape) to its `Cost`; the shape begins with the batch.
 
+    Returns:
+        The function; or, without one, a decorator for it.
+
     Example:
 
     ```python
