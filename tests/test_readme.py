@@ -158,3 +158,20 @@ def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     assert DEMO["configuration"] == json.loads(json.dumps(expected))
     paper = PAPER["configuration"]
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)
+
+
+def test_the_page_on_hardware_tells_what_was_measured():
+    page = " ".join((ROOT / "docs" / "hardware.md").read_text().split())
+    results = ROOT / "profiling" / "results"
+    rows = json.loads((results / "bridges.json").read_text())["results"]
+    for simulator in ("nengo", "nengo-dl"):
+        own = [row for row in rows if row["simulator"] == simulator]
+        steps, different = (sum(row[name] for row in own) for name in ("neuron_steps", "different"))
+        paths = sum(row["paths_with_a_difference"] for row in own)
+        assert f"Of {steps / 1e6:.0f} million neuron-steps on each, {different} differ, all in one path" in page
+        assert paths == 1
+        assert not any(row["clear_different"] for row in own)
+        assert 0.25 < max(row["largest_output_deviation"] for row in own) < 0.3
+    (loihi,) = json.loads((results / "loihi.json").read_text())["results"]
+    ratio = loihi["report"]["ratio"]["mean_relative_error"]["all"]
+    assert f"The error of `{loihi['network']}` is {ratio:.3f} times as large on the emulator" in page
