@@ -230,6 +230,7 @@ def _export_nir(model, out, options):
     unsaid = write_nir(model, out, form=options.form).metadata["unsaid"]
     if unsaid:
         print(f"in the file's metadata alone, so that other readers do not see it: {unsaid}")
+        print("--form exact writes it out in NIR's own primitives")
 
 
 def _export_loihi_report(model, out, options):

@@ -77,6 +77,16 @@ class Paths:
                     "expected a finite number"
                 )
 
+    def __repr__(self):
+        """What is in it, in one line: the arrays themselves would fill screens."""
+        shortest, longest = min(self.lengths), max(self.lengths)
+        steps = f"{longest} steps" if shortest == longest else f"{shortest} to {longest} steps"
+        names = [", ".join(map(self._labelled, side)) for side in (self.input_names, self.target_names) if side]
+        return f"Paths({len(self)} of {steps}: {' -> '.join(names)})"
+
+    def _labelled(self, name):
+        return f"{name} / {self.units[name]}" if name in self.units else name
+
     def __len__(self):
         return len(self.inputs)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kspike_reg.datasets import Paths
+from kspike_reg.datasets import Paths, elasticity
 from kspike_reg.errors import InputError
 
 thorough = settings(max_examples=150, deadline=None, derandomize=True)
@@ -190,3 +190,10 @@ def test_shares_that_do_not_sum_to_one_are_refused(fractions):
 def test_fewer_paths_than_sets_are_refused_by_their_number(count):
     with pytest.raises(InputError, match=rf"split: {count} paths? cannot fill 3 sets"):
         ragged(count).split()
+
+
+def test_paths_are_told_in_one_line():
+    paths = elasticity(4, timesteps=5, seed=0)
+    assert repr(paths) == "Paths(4 of 5 steps: strain -> stress / MPa)"
+    ragged = Paths(np.zeros((2, 6, 2)), None, ("strain", "temperature"), lengths=np.array([3, 6]))
+    assert repr(ragged) == "Paths(2 of 3 to 6 steps: strain, temperature)"
