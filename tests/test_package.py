@@ -31,16 +31,18 @@ ROOMS = {
     "evaluation": {"errors", "metrics", "network", "scaling"},
     "training": {"errors", "files"},
     "graph": {"errors"},
-    "energy": {"errors", "files", "graph", "network", "neurons", "scaling"},
+    "energy": {"errors", "files", "graph", "network", "neurons", "plotting", "scaling", "tables"},
     "bridges": {"errors", "files", "graph", "network", "neurons", "saving", "scaling"},
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {
-        "errors", "files", "datasets", "evaluation", "metrics", "network", "plotting", "saving", "scaling", "tables",
-        "training",
+        "errors", "files", "datasets", "evaluation", "metrics", "network", "neurons", "plotting", "saving", "scaling",
+        "tables", "training",
     },
     "arguments": set(),
-    "cli": {"arguments", "errors", "files", "datasets", "evaluation", "experiments", "saving", "scaling"},
+    "cli": {
+        "arguments", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling", "tables"
+    },
 }  # fmt: skip
 
 

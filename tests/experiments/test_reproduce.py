@@ -18,6 +18,7 @@ from kspike_reg.experiments.memoryless import memoryless_error
 from kspike_reg.experiments.reproduce import _cases
 from kspike_reg.experiments.run import recorded_configuration
 from kspike_reg.experiments.studies import EQUAL_WIDTHS, LEARNING_RATES, SEEDS, Study
+from kspike_reg.tables import text_of
 
 TINY = {"task": "elasticity", "units": 4, "population": 2, "depth": 1, "epochs": 2, "timesteps": 3, "training_paths": 9}
 
@@ -294,5 +295,5 @@ def test_the_command_line_runs_a_study(finished, capsys, monkeypatch):
     assert cli.main(words) == 0
     said = capsys.readouterr().out
     error = results["cases"]["lif"]["test"]["errors"]["standardised"]["mean_relative_error"]["all"]
-    assert f"{error:.3e}" in said
+    assert text_of(error) in said
     assert "report.md" in said
