@@ -9,14 +9,19 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test lint clean
+.PHONY: demo test tutorials lint clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
 	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --recipe modern --epochs $(EPOCHS) --out $(RUN)
 
 test: $(TESTABLE)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--deselect tests/test_tutorials.py::test_a_tutorial_runs_and_its_key_numbers_hold
+
+# Runs every notebook and compares its key numbers: minutes, so apart from the tests.
+tutorials: $(VENV)/.tutorials
+	$(VENV)/bin/python -m pytest --numprocesses 2 tests/test_tutorials.py
 
 lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
@@ -31,6 +36,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
+	touch $@
+
+$(VENV)/.tutorials: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install -qq --editable '.[test,tutorials]'
 	touch $@
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg

@@ -14,9 +14,10 @@ from kspike_reg.plotting.predictions import (
     reference_curves,
 )
 from kspike_reg.plotting.spikes import membrane_traces, spike_raster
-from kspike_reg.plotting.style import save
+from kspike_reg.plotting.style import COLOURS, save
 
 __all__ = [
+    "COLOURS",
     "break_even",
     "calibration",
     "compared_predictions",
