@@ -9,7 +9,7 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test tutorials lint clean
+.PHONY: demo test test-loihi tutorials lint clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
@@ -23,16 +23,20 @@ test: $(TESTABLE)
 tutorials: $(VENV)/.tutorials
 	$(VENV)/bin/python -m pytest --numprocesses 2 tests/test_tutorials.py
 
+# Nengo Loihi wants NumPy below 2, which JAX does not: an environment of its own.
+test-loihi: $(VENV)-loihi/.test
+	$(VENV)-loihi/bin/python -m pytest $(wildcard tests/*/test_loihi*.py)
+
 lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-loihi build *.egg-info
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -qq --upgrade pip
+%/bin/python:
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install -qq --upgrade pip
 
 $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
@@ -44,6 +48,10 @@ $(VENV)/.tutorials: $(VENV)/bin/python setup.cfg
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)-loihi/.test: $(VENV)-loihi/bin/python setup.cfg
+	$(VENV)-loihi/bin/python -m pip install -qq --editable '.[test,loihi]'
 	touch $@
 
 # What follows makes the recorded results again; it takes from minutes (figures) to hours (studies, models).

@@ -158,14 +158,18 @@ def energy(options):
     from kspike_reg.energy.output import write_report
 
     devices = [*map(device_named, options.device), *map(read_device, options.device_file)]
-    if options.out:
-        files.prepare_folder(options.out)
+    named = [device.name for device in devices]
+    twice = [name for name in named if named.count(name) > 1]
+    if twice:
+        raise InputError(f"two devices are called {twice[0]!r}; tables tell them apart by their names, so rename one")
     model = saving.load(options.model)
     names = getattr(options, "inputs", scaling.scaling_of(model)[0].names)
     paths = datasets.read(options.data, names, **_order(options))
     with _warnings_in_one_line(options):
         evaluation.check_paths(model, paths, options.outside)
         report = profile(model, paths, bits=options.bits)
+        if options.out:  # before anything is printed, but not for data that are refused
+            files.prepare_folder(options.out)
     for title, table in tables_of(report, devices).values():
         print_table(title, table)
     if options.out:

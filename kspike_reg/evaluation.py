@@ -36,7 +36,7 @@ def predict(model, paths, batch_size=256, *, outside="warn", return_spread=False
     return (prediction, spread) if return_spread else prediction
 
 
-def evaluate(model, paths, batch_size=256, *, outside="warn"):
+def evaluate(model, paths, batch_size=256, *, outside="warn", simulate=None):
     """Errors and spike rates of `model` on `paths`, over the steps that belong to a path.
 
     Args:
@@ -44,6 +44,8 @@ def evaluate(model, paths, batch_size=256, *, outside="warn"):
         paths: `datasets.Paths` with targets.
         batch_size: paths at a time.
         outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
+        simulate: a function (model, paths) that runs the model elsewhere, as `bridges.simulate` does; None runs it in
+            Keras.
 
     Returns:
         A dictionary ready for JSON: `errors`, by space ("standardised", "physical"), metric and steps ("all",
@@ -62,7 +64,13 @@ def evaluate(model, paths, batch_size=256, *, outside="warn"):
             f"evaluate: the model gives {len(scaling.names)} outputs ({', '.join(scaling.names)}), "
             f"the paths have {paths.targets.shape[2]} targets ({', '.join(paths.target_names)})"
         )
-    prediction, _, rates = _run(model, paths, batch_size, outside)
+    if simulate is None:
+        prediction, _, rates = _run(model, paths, batch_size, outside)
+    else:
+        check_paths(model, paths, outside)
+        found = simulate(model, paths)
+        prediction = found.outputs
+        rates = {name: float(spikes[paths.mask].mean()) for name, spikes in found.spikes.items()}
     standardised = [scaling.standardise(values) for values in (paths.targets, prediction)]
     relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
     return {

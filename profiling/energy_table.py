@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from kspike_reg import plotting, saving
 from kspike_reg.energy import DEVICES, ModelEnergy, comparison, frames, profile, table_one
-from kspike_reg.energy.output import joules_by_layer
+from kspike_reg.energy.output import draw_layers
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.run import environment
 from kspike_reg.files import prepare_folder, write_json
@@ -167,17 +167,12 @@ def error_of(network):
 def figures(networks, widths):
     """Energy by layer for each network, energy against spike rate, energy against error."""
     spiking = [network for network in networks if network.fires]
-    panels = Figure(figsize=(13, 4 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
+    panels = Figure(figsize=(11, 4.5 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
     for network, axes in zip(spiking, panels.flat, strict=False):
         draw_rates(network.report, axes).set_title(network.name, fontsize="medium")
     one_legend(panels)
-    bars = {f"layers_{network.name}": draw_layers(network.report) for network in networks}
+    bars = {f"layers_{network.name}": draw_layers(network.report, SHOWN) for network in networks}
     return bars | {"break_even": panels, "pareto": draw_errors(networks, widths)}
-
-
-def draw_layers(report):
-    """Energy by layer."""
-    return plotting.energy_bars(joules_by_layer(report, SHOWN))
 
 
 def draw_rates(report, axes):
@@ -199,7 +194,7 @@ def draw_rates(report, axes):
 
 def draw_errors(networks, widths):
     """Energy against error."""
-    panels = Figure(figsize=(17, 4.5), layout="constrained").subplots(1, 3)
+    panels = Figure(figsize=(16, 5), layout="constrained").subplots(1, 3)
     cases = pd.DataFrame(widths["cases"])
     columns = {
         "Loihi and V100 / J": "Ramberg-Osgood; spiking: Loihi, real values on V100; others: V100",
@@ -215,14 +210,17 @@ def draw_errors(networks, widths):
         if network.configuration.task == "hardening" and network.configuration.family == "mirror"
     }
     plotting.pareto(series, ERROR, panels[-1]).set_title("hardening; places as on the left", fontsize="medium")
+    panels[-1].legend(loc="center")
     one_legend(panels[:2])
     return panels
 
 
 def one_legend(panels):
-    """Keep the legend of the last of some panels that show the same."""
-    for axes in list(np.ravel(panels))[:-1]:
+    """Below panels that show the same, one legend in place of theirs."""
+    panels = list(np.ravel(panels))
+    for axes in panels:
         axes.get_legend().remove()
+    panels[0].figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 if __name__ == "__main__":

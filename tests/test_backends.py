@@ -1,7 +1,8 @@
-"""The neurons on Keras's other backends: the same tests, and the same numbers."""
+"""The neurons and the profiler on Keras's other backends: the same tests, and the same numbers."""
 
 import contextlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
+from conformance import write_counts
 
 TESTS = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -94,3 +97,15 @@ def test_the_numbers_are_the_same_on(backend, here, tmp_path):
             np.testing.assert_allclose(there[name], expected, atol=tolerance, rtol=tolerance, err_msg=name)
     assert spiking >= 10
     assert sum(name.startswith("gradients/") for name in here) >= 60
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_the_profiler_counts_the_same_integers_on(backend, tmp_path):
+    """Events, operations, updates, memory, layer by layer: equal, not close."""
+    file = tmp_path / "counts.json"
+    run(backend, (str(TESTS / "conformance" / "write_counts.py"), str(file)))
+    there, here = json.loads(file.read_text()), json.loads(json.dumps(write_counts.counts()))
+    assert there.keys() == here.keys()
+    for name, expected in here.items():
+        assert there[name] == expected, name
+        assert expected["totals"]["accumulates"] > 0, f"a vacuous test: {name} is silent"

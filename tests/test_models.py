@@ -16,6 +16,7 @@ from kspike_reg.scaling import scaling_of
 MODELS = Path(__file__).parents[1] / "models"
 NAMES = {
     "lif-elasticity": ("lif", "elasticity", None),
+    "lif-elasticity-loihi": ("lif", "elasticity", None),
     "rlif-ramberg-osgood": ("rlif", "ramberg-osgood", None),
     "slstm-hardening": ("slstm", "hardening", "mirror"),
     "lstm-hardening": ("lstm", "hardening", "mirror"),

@@ -31,8 +31,9 @@ ROOMS = {
     "evaluation": {"errors", "metrics", "network", "scaling"},
     "training": {"errors", "files"},
     "graph": {"errors"},
-    "energy": {"errors", "files", "graph", "network", "neurons", "plotting", "scaling", "tables"},
-    "bridges": {"errors", "files", "graph", "network", "neurons", "saving", "scaling"},
+    "model_inputs": {"errors"},
+    "energy": {"errors", "files", "graph", "model_inputs", "network", "neurons", "plotting", "scaling", "tables"},
+    "bridges": {"errors", "files", "graph", "metrics", "model_inputs", "network", "neurons", "saving", "scaling"},
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {

@@ -5,21 +5,27 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
+from kspike_reg import InputError
 from kspike_reg.datasets import Paths, elasticity
 from kspike_reg.evaluation import Record
 from kspike_reg.plotting import (
+    break_even,
     calibration,
     compared_predictions,
+    energy_bars,
     error_histogram,
     error_lines,
     learning_curves,
     loss_curves,
     membrane_traces,
+    pareto,
     path_predictions,
     prediction_spread,
     reference_curves,
     sample_errors,
+    save,
     seed_errors,
     spike_raster,
 )
@@ -298,6 +304,102 @@ def test_seed_errors_show_every_seed_their_mean_and_the_levels():
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["slstm", "rnn"]
     assert legend(axes) == ["without memory"]
     rendered(axes)
+
+
+# ------------------------------------------------------------------------------------------------------------ energy
+
+
+def test_energy_bars_have_a_height_for_each_layer_and_device_in_microjoules():
+    """Side by side around the layer's place; what costs nothing anywhere is left out, and nothing here has no bar."""
+    joules = {
+        "loihi": {"scaling": 0.0, "first": 2e-6, "second": 5e-7, "mean": 0.0},
+        "v100": {"scaling": 0.0, "first": 8e-6, "second": 4e-6, "mean": 0.0},
+        "cmos": {"scaling": 0.0, "first": 1e-6, "second": 3e-6, "mean": 7e-9},
+    }
+    axes = energy_bars(joules)
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["first", "second", "mean"]
+    assert legend(axes) == ["loihi", "v100", "cmos"]
+    for number, (device, of) in enumerate(joules.items()):
+        bars = axes.containers[number]
+        assert bars.get_label() == device
+        heights = [bar.get_height() for bar in bars]
+        np.testing.assert_allclose(
+            heights, [of[name] * 1e6 or np.nan for name in ("first", "second", "mean")], rtol=1e-12
+        )
+        centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+        np.testing.assert_allclose(centres, np.arange(3) + (number - 1) * 0.8 / 3, atol=1e-12)
+    assert (axes.get_yscale(), axes.get_ylabel()) == ("log", "energy for one path / µJ")
+    rendered(axes)
+
+
+def test_bars_of_different_devices_are_told_apart_without_colour():
+    axes = energy_bars({str(number): {"layer": 1e-6} for number in range(5)})
+    assert len({bars[0].get_hatch() for bars in axes.containers}) == 5
+    assert len({bars[0].get_facecolor() for bars in axes.containers}) == 5
+
+
+def test_break_even_shows_the_energy_over_the_rate_the_levels_and_the_network_itself():
+    rates = np.array([0.01, 0.1, 1.0])
+    spiking = {"on a chip": [1e-6, 2e-6, 1.1e-5], "elsewhere": [3e-6, 3.5e-6, 8e-6]}
+    axes = break_even(rates, spiking, {"half": 5e-6, "single": 4e-5}, here=0.25)
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines) == [
+        "spiking, on a chip", "spiking, elsewhere", "dense, half", "dense, single", "as trained"
+    ]  # fmt: skip
+    assert legend(axes) == list(lines)
+    for name, joules in spiking.items():
+        line = lines[f"spiking, {name}"]
+        assert list(line.get_xdata()) == list(rates)
+        np.testing.assert_allclose(line.get_ydata(), np.multiply(joules, 1e6), rtol=1e-12)
+    np.testing.assert_allclose(lines["dense, half"].get_ydata(), 5, rtol=1e-12)
+    np.testing.assert_allclose(lines["dense, single"].get_ydata(), 40, rtol=1e-12)
+    assert set(lines["as trained"].get_xdata()) == {0.25}
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlim()) == ("log", "log", (0.01, 1))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("spikes per neuron and step", "energy for one path / µJ")
+    rendered(axes)
+    figure = Figure()
+    first, second = figure.subplots(1, 2)
+    assert break_even(rates, spiking, {"half": 5e-6}, axes=second) is second
+    assert not first.lines
+    assert len(second.lines) == 3
+
+
+def test_pareto_shows_every_point_and_the_front():
+    """Five of two series: (1, 9), (2, 4) and (8, 1) are beaten by none; (3, 5) and (8, 7) lose to (2, 4) in both."""
+    series = {"lif": ([8e-6, 1e-6, 3e-6], [1.0, 9.0, 5.0]), "rnn": ([2e-6, 8e-6], [4.0, 7.0])}
+    axes = pareto(series, "error")
+    front, lif, rnn = axes.lines
+    np.testing.assert_allclose(front.get_xydata(), [(1, 9), (2, 4), (8, 1)], rtol=1e-12)
+    np.testing.assert_allclose(lif.get_xydata(), [(8, 1), (1, 9), (3, 5)], rtol=1e-12)
+    np.testing.assert_allclose(rnn.get_xydata(), [(2, 4), (8, 7)], rtol=1e-12)
+    assert legend(axes) == ["beaten by none", "lif", "rnn"]
+    assert lif.get_marker() != rnn.get_marker()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy for one path / µJ", "error")
+    rendered(axes)
+
+
+def test_a_single_point_is_a_front():
+    axes = pareto({"lif": ([1e-6], [0.5])}, "error")
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [(1, 0.5)], rtol=1e-12)
+    rendered(axes)
+
+
+def test_a_figure_is_saved_whole_or_not_at_all(tmp_path):
+    """From one axes or an array of them, of one figure; what is there stays where saving fails."""
+    panels = Figure(figsize=(3, 2)).subplots(1, 2)
+    panels[1].plot([0, 1], [1, 0])
+    for name, axes in (("all.png", panels), ("one.png", panels[0])):
+        save(axes, tmp_path / name)
+        assert imread(tmp_path / name).shape[:2] == (300, 450)  # 3 x 2 inches at 150 dots
+    np.testing.assert_array_equal(imread(tmp_path / "all.png"), imread(tmp_path / "one.png"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["all.png", "one.png"]
+    before = (tmp_path / "one.png").read_bytes()
+    with pytest.raises(InputError, match=r"one\.png/below\.png: cannot be written"):
+        save(panels, tmp_path / "one.png" / "below.png")
+    with pytest.raises(InputError, match=r"absent/a\.png: cannot be written"):
+        save(panels, tmp_path / "absent" / "a.png")
+    assert (tmp_path / "one.png").read_bytes() == before
 
 
 # ------------------------------------------------------------------------------------------------ what neurons do

@@ -16,6 +16,8 @@ _HOMES = {
     "Simulation": "kspike_reg.bridges.simulation",
     "to_nir": "kspike_reg.bridges.nir",
     "from_nir": "kspike_reg.bridges.nir",
+    "write_nir": "kspike_reg.bridges.nir",
+    "read_nir": "kspike_reg.bridges.nir",
     "quantise": "kspike_reg.bridges.loihi",
     "loihi_report": "kspike_reg.bridges.loihi",
 }

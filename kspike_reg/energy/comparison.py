@@ -6,6 +6,7 @@ every step. A chip for spikes has no synapses for real values; those multiply-ac
 of the SLSTM's membrane and of a membrane readout, are left to a host, and priced there.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from kspike_reg.energy.devices import DEVICES, device_named
@@ -78,13 +79,18 @@ def break_even(report, device, host):
     Returns:
         Spikes per neuron and step, averaged over all spiking neurons. Below it spiking costs less. Negative: spiking
         never does, since what does not depend on spikes costs more than the dense network; above 1: it always does.
+        Infinite, of that sign, where spikes cost nothing: on a device that updates all neurons alike, those that
+        nobody hears.
 
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
     rate = mean_rate(report)
     at_rest, as_it_is = (spiking_energy(each, device, host) for each in (silenced(report), report))
-    return rate * (dense_energy(report, host) - at_rest) / (as_it_is - at_rest)
+    to_spend = dense_energy(report, host) - at_rest
+    if math.isclose(as_it_is, at_rest, rel_tol=1e-12):  # but for rounding the same
+        return math.copysign(math.inf, to_spend)
+    return rate * to_spend / (as_it_is - at_rest)
 
 
 def mean_rate(report):
@@ -152,7 +158,7 @@ def corrections(report, activities):
     counted = _papers_connections(report)
     papers = sum(counted.values())
     # What drives a layer's inputs, which at first stands for its recurrence too.
-    heard = {layer.name: _drive(_from_others(layer)) for layer, *_ in synapses}
+    heard = {layer.name: _drive(_of_inputs(layer)) for layer, *_ in synapses}
     by_input = sum(number * heard[layer.name] for layer, _, number in synapses)
     by_source = sum(number * _drive([projection]) for _, projection, number in synapses)
     events = report.accumulates / report.samples
@@ -185,7 +191,7 @@ def _papers_connections(report):
     """Connections by layer as the paper counts them: gated layers are dense ones, four gates wide on both sides."""
     gates = {layer.name: _gates(layer) for layer in report.layers}
     return {
-        layer.name: sum(_connections(report, each) * gates.get(each.source, 1) for each in _from_others(layer))
+        layer.name: sum(_connections(report, each) * gates.get(each.source, 1) for each in _of_inputs(layer))
         for layer in report.layers
         if any(projection.weighted for projection in layer.projections)
     }
@@ -193,13 +199,13 @@ def _papers_connections(report):
 
 def _gates(layer):
     """Weights of a source to each neuron of the layer: one for each gate."""
-    fan_outs = [projection.fan_out for projection in _from_others(layer)]
+    fan_outs = [projection.fan_out for projection in _of_inputs(layer)]
     return fan_outs[0] // layer.neurons if fan_outs and layer.neurons else 1
 
 
-def _from_others(layer):
-    """The synapses of the layer that hear others than itself."""
-    return [projection for projection in layer.projections if projection.weighted and projection.source != layer.name]
+def _of_inputs(layer):
+    """The synapses of the layer's inputs."""
+    return [projection for projection in layer.projections if projection.weighted and not projection.recurrent]
 
 
 def _connections(report, projection):

@@ -7,7 +7,7 @@ from kspike_reg.energy.frames import tables_of
 from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.tables import write_table
 
-__all__ = ["joules_by_layer", "write_report"]
+__all__ = ["draw_layers", "write_report"]
 
 
 def write_report(report, devices, folder):
@@ -27,10 +27,19 @@ def write_report(report, devices, folder):
         write_table(table, folder, name)
     energies = [report.energy(device).to_dict() for device in devices]
     write_json(folder / "energy.json", {"counts": report.to_dict(), "energies": energies})
-    plotting.save(plotting.energy_bars(joules_by_layer(report, devices)), folder / "layers.png")
+    plotting.save(draw_layers(report, devices), folder / "layers.png")
 
 
-def joules_by_layer(report, devices):
-    """For each device the joules of each layer for one path, by its name."""
+def draw_layers(report, devices):
+    """A bar for each layer and device, marked where it lacks multiply-accumulates, which the device does not price."""
     tables = [report.energy(device) for device in devices]
-    return {table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables}
+    joules = {
+        table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables
+    }
+    incomplete = {
+        (table.device.name, layer.name)
+        for table in tables
+        for layer in table.layers
+        if "multiply_accumulate" in layer.unpriced
+    }
+    return plotting.energy_bars(joules, incomplete)

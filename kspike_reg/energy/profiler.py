@@ -2,7 +2,6 @@
 
 import weakref
 
-import keras
 import numpy as np
 
 from kspike_reg.energy.plan import plan_of
@@ -10,8 +9,12 @@ from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.graph import functional_of
+from kspike_reg.model_inputs import arrays_for, fitting
 
 __all__ = ["profile"]
+
+# In place of the number of an input and the place of a part in it.
+RECURRENT = ("recurrent", None)
 
 # Recorders by the graph that they run: compiling takes seconds. They hold the layers, not the graph.
 _RECORDERS = weakref.WeakKeyDictionary()
@@ -101,58 +104,13 @@ def _checked(graph, inputs, mask):
         if mask is not None:
             raise InputError("profile: the paths bring a mask of their own; leave out mask=...")
         inputs, mask = inputs.inputs, inputs.mask
-    names = [tensor.name for tensor in graph.inputs]
-    if inputs is None:
-        raise InputError("profile: no data; spikes are counted on data, so give inputs of shape (n, T, features)")
-    if isinstance(inputs, dict):
-        if set(inputs) != set(names):
-            raise InputError(f"profile: the model takes the inputs {names!r}, received {list(inputs)!r}")
-        inputs = [inputs[name] for name in names]
-    elif len(names) == 1 and not (isinstance(inputs, (list, tuple)) and len(inputs) == 1 and np.ndim(inputs[0]) > 1):
-        inputs = [inputs]
-    if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
-        raise InputError(f"profile: the model takes {len(names)} inputs, {names!r}; give a list of as many arrays")
-    arrays = [_array(tensor, array) for tensor, array in zip(graph.inputs, inputs, strict=True)]
-    counts = [len(array) for array in arrays]
-    if len(set(counts)) > 1:
-        raise InputError(f"profile: expected as many paths in every input, received {counts} for {names!r}")
-    if counts[0] == 0:
-        raise InputError("profile: no data; spikes are counted on data, so give at least one path")
-    mask = _mask(mask, arrays, names)
+    arrays = arrays_for(graph.inputs, inputs, "profile")
+    mask = _mask(mask, arrays, [tensor.name for tensor in graph.inputs])
     for position, (tensor, array) in enumerate(zip(graph.inputs, arrays, strict=True)):
         if mask is not None and array.ndim == 3:
             array = np.where(mask[..., None], array, 0)
-        with np.errstate(over="ignore"):
-            cast = array.astype(keras.backend.standardize_dtype(tensor.dtype))
-        if not np.isfinite(cast.astype(np.float64)).all():
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(cast.astype(np.float64)))[0])
-            raise InputError(
-                f"profile: the input {tensor.name!r} is {array[index]} at {index}; expected finite numbers that fit "
-                f"{cast.dtype}: mask the padding, and see that the units are those of the model"
-            )
-        arrays[position] = cast
+        arrays[position] = fitting(tensor, array, "profile")
     return arrays, mask
-
-
-def _array(tensor, array):
-    """One input as an array of numbers whose shape fits the symbolic tensor."""
-    try:
-        array = np.asarray(array)
-    except ValueError:  # nested lists of different lengths
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"profile: expected numbers for the input {tensor.name!r}, received dtype {array.dtype}")
-    axes = {2: ("n", "features"), 3: ("n", "T", "features")}.get(
-        len(tensor.shape), tuple("n" + "?" * len(tensor.shape[1:]))
-    )
-    wanted = ["n", *(name if size is None else size for name, size in zip(axes[1:], tensor.shape[1:], strict=True))]
-    fits = array.ndim == len(wanted) and all(
-        size in (None, found) for size, found in zip(tensor.shape[1:], array.shape[1:], strict=True)
-    )
-    if not fits or 0 in array.shape[1:]:
-        expected = f"({', '.join(map(str, wanted))})"
-        raise InputError(f"profile: expected the input {tensor.name!r} of shape {expected}, received {array.shape}")
-    return array
 
 
 def _mask(mask, arrays, names):
@@ -232,9 +190,12 @@ def _projections(uses):
                     _add(found, key, steps, events)
         if cost.recurrence is not None:
             own = cost.recurrence
-            key = (own.name, call.name, own.spikes, True, own.fan_in, own.fan_out, None, None)
+            key = (own.name, call.name, own.spikes, True, own.fan_in, own.fan_out, *RECURRENT)
             _add(found, key, steps, counted.get("fed_back", 0))
-    return tuple(Projection(*key[:6], steps=steps, events=events) for key, (steps, events) in found.items())
+    return tuple(
+        Projection(*key[:6], steps=steps, events=events, recurrent=key[6:] == RECURRENT)
+        for key, (steps, events) in found.items()
+    )
 
 
 def _add(found, key, steps, events):

@@ -21,6 +21,7 @@ class Projection:
         fan_in, fan_out: source neurons, and connections that leave each of them.
         steps: how often they were used, over all paths and steps that count.
         events: spikes that they carried, one for each source neuron that fired; 0 for real values.
+        recurrent: whether the layer hears its own last step.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Projection:
     fan_out: int
     steps: int
     events: int
+    recurrent: bool = False
 
     @property
     def connections(self):

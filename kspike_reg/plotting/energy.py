@@ -11,11 +11,12 @@ __all__ = ["break_even", "energy_bars", "pareto"]
 MICRO, ENERGY = 1e6, "energy for one path / µJ"
 
 
-def energy_bars(joules, axes=None):
+def energy_bars(joules, incomplete=(), axes=None):
     """The energy of each layer for one path, a bar for each device; layers that cost nothing anywhere are left out.
 
     Args:
         joules: for each device a dictionary from layer to joules.
+        incomplete: pairs (device, layer) whose bar lacks something that the device does not price.
         axes: matplotlib axes to draw on; None makes a figure.
     """
     axes = own_axes(axes)
@@ -27,10 +28,15 @@ def energy_bars(joules, axes=None):
         places = np.arange(len(layers)) + (number - (len(joules) - 1) / 2) * width
         heights = [of[name] * MICRO or np.nan for name in layers]
         axes.bar(places, heights, width, label=device, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        for name, place, height in zip(layers, places, heights, strict=True):
+            if (device, name) in incomplete:
+                axes.annotate("+", (place, height), ha="center", va="bottom", fontsize="small")
     axes.set_yscale("log")
-    axes.set_xticks(range(len(layers)), layers)
+    axes.set_xticks(range(len(layers)), layers, rotation=30, ha="right", rotation_mode="anchor")
     axes.set(ylabel=ENERGY)
     axes.grid(axis="y", alpha=0.3)
+    if incomplete:
+        axes.plot([], [], linestyle="", marker="$+$", color=BLACK, label="more, without a price")
     axes.legend(fontsize="small", **BESIDE)
     return axes
 
@@ -51,7 +57,7 @@ def break_even(rates, spiking, dense, here=None, axes=None):
     for (name, level), colour, line in zip(dense.items(), COLOURS, LINES[1:], strict=False):
         axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
     if here is not None:
-        axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label=f"as trained, {here:.2g}")
+        axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label="as trained")
     axes.set(xlabel="spikes per neuron and step", ylabel=ENERGY, xlim=(rates[0], rates[-1]))
     plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)

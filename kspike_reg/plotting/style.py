@@ -32,7 +32,7 @@ __all__ = [
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
 LINES = ("-", "--", "-.", ":")
-MARKERS = "osD^v"
+MARKERS = "osD^vP*X"
 # Where a legend stands that would hide what is drawn.
 BESIDE = {"bbox_to_anchor": (1.01, 1), "loc": "upper left"}
 

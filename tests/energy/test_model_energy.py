@@ -531,3 +531,51 @@ def test_table_one_counts_gates_that_no_lstm_has():
     for _ in range(3):
         model.add(layers.LSTM(256, return_sequences=True))
     assert [each["connections"] for each in ModelEnergy(model).layer_stats.values()] == [263_168, 524_288, 524_288]
+
+
+# By our convention and made-up activities; the columns as they stand in the table.
+ACTIVITIES = {"dense": [0.75, 0.5, 0.25, 0.125, 1.5], "lstm": [0.75, 0.5, 0.25, 0.125, 1.5]}
+CONNECTIONS = {"dense": [256, 65_536, 65_536, 65_536, 16_384], "lstm": [1024, 1_048_576, 1_048_576, 262_144, 16_384]}
+# As the paper prints them: the Loihi column in nJ, both totals, the reduction, the memory in MB.
+PRINTED = {
+    "dense": ([0.61, 160, 160, 160, 39], [6.9e-2, 1.3, 1.3, 1.2, 0.3], (512, 4.25), 120, 0.86),
+    "lstm": ([2.5, 2.5e3, 2.5e3, 630, 39], [0.28, 11, 10, 2.6, 0.21], (5.7e3, 24), 238, 9.5),
+}
+
+
+@pytest.mark.parametrize("name", TABLE_ONE)
+def test_table_one_beside_ours(name):
+    """Every column by hand; Loihi: 27.1 pJ for each connection and activity, 1 ms for each of 7 steps."""
+    half = {"dense": "dense", "lstm": "LSTM"}[name]
+    widths, _, total, megabytes = TABLE_ONE[name]
+    gpu, loihi, totals, factor, memory = PRINTED[name]
+    *rows, in_all, reduction, bytes_ = table_one.table(half, ACTIVITIES[name], 7).to_dict("records")
+    assert [row["layer"] for row in rows] == list(widths)
+    assert [row["connections"] for row in rows] == CONNECTIONS[name]
+    assert [row["V100, printed"] for row in rows] == gpu
+    assert [row["Loihi, printed"] for row in rows] == loihi
+    for row, connections, activity in zip(rows, CONNECTIONS[name], ACTIVITIES[name], strict=True):
+        assert row["V100"] == pytest.approx(connections * 2.4e-3, rel=1e-12)
+        assert row["our activity"] == activity
+        assert row["our activity x steps"] == 7 * activity
+        assert row["Loihi, our activity"] == pytest.approx(connections * 27.1e-3 * activity * 7e-3, rel=1e-12)
+        # The activity behind a printed figure gives that figure.
+        behind = row["activity x steps behind it"]
+        assert connections * 27.1e-3 * behind * 1e-3 == pytest.approx(row["Loihi, printed"], rel=1e-12)
+        # The printed V100 figures are ours, but for their two digits.
+        assert row["V100"] == pytest.approx(row["V100, printed"], rel=0.025)
+    assert (in_all["V100, printed"], in_all["Loihi, printed"]) == totals
+    assert f"{in_all['V100']:.2f}" == total
+    ours = sum(row["Loihi, our activity"] for row in rows)
+    assert in_all["Loihi, our activity"] == pytest.approx(ours, rel=1e-12)
+    assert reduction["Loihi, printed"] == factor
+    assert reduction["Loihi, our activity"] == pytest.approx(in_all["V100"] / ours, rel=1e-12)
+    assert bytes_["V100, printed"] == memory
+    assert f"{bytes_['V100']:.3f}" == megabytes
+    # Empty cells are empty, not undefined.
+    assert in_all["connections"] is reduction["V100"] is bytes_["Loihi, printed"] is None
+
+
+def test_table_one_wants_an_activity_for_every_layer():
+    with pytest.raises(InputError, match="expected 5 activities, received 4"):
+        table_one.table("dense", [0.5] * 4, 7)

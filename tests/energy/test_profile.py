@@ -16,8 +16,8 @@ from kspike_reg import build, datasets
 from kspike_reg.energy import profile
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, LIFCell, PopulationMean, RLIFCell
 from kspike_reg.scaling import in_physical_units
-from oracles import loops
-from oracles.backend import numpy_of, torch_arrays
+from oracles.backend import torch_arrays
+from oracles.networks import fire, grid, put_on_the_grid
 from oracles.weights import assign, draw_on_a_grid
 
 pytestmark = torch_arrays
@@ -25,32 +25,6 @@ pytestmark = torch_arrays
 PATHS, TIME, FEATURES, UNITS, VOTERS, OUTPUTS, DEPTH = 5, 6, 2, 7, 6, 3, 2
 LENGTHS = np.array([6, 3, 6, 1, 4])
 MASK = np.arange(TIME) < LENGTHS[:, None]
-
-
-def grid(*shape, seed=4):
-    return np.random.default_rng(seed).integers(-3, 8, shape).astype("float32") / 4
-
-
-def put_on_the_grid(model, features=FEATURES):
-    """Weights that fire now and then into every neuron layer of a chain; returns the model."""
-    for seed, layer in enumerate(layer for layer in model.layers if hasattr(layer, "cell")):
-        assign(layer.cell, draw_on_a_grid(layer.cell, layer.cell.kernel.shape[0], seed))
-    return model
-
-
-def weights_of(cell):
-    names = ("kernel", "bias", "decay", "threshold", "recurrent_kernel")
-    return {name: numpy_of(getattr(cell, name).value) for name in names if hasattr(cell, name)}
-
-
-def fire(cell, inputs):
-    """Spikes and membranes of a cell by the loops of the oracles, in double precision."""
-    weights = {name: values.astype("float64") for name, values in weights_of(cell).items()}
-    if cell.projections == 4:
-        spikes, membrane, _ = loops.slstm(inputs, weights, cell.reset)
-        assert np.abs(membrane - weights["threshold"]).min() > 1e-5, "a neuron too near to its threshold to compare"
-        return spikes, membrane
-    return loops.lif(inputs, weights, cell.reset, getattr(cell, "recurrence", None))
 
 
 def synaptic_events(spikes, fan_out, length=None, until=0):
@@ -104,6 +78,7 @@ def test_accumulates_are_spikes_times_fan_out(kind, readout, masked):
         )
         np.testing.assert_array_equal(counts_of(report, kind), expected)
         assert report.steps == length
+        check_the_rest(report, kind, readout, int(length))
         totals += expected
     whole = profile(model, inputs, mask=MASK if masked else None, batch_size=2)
     np.testing.assert_array_equal(counts_of(whole, kind), totals)

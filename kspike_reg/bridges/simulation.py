@@ -1,0 +1,139 @@
+"""Running a network elsewhere: `simulate`, on Nengo, NengoDL or the Loihi emulator; results are shaped like Keras's."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from kspike_reg.bridges.extras import needed
+from kspike_reg.bridges.nengo_network import Layout, to_nengo
+from kspike_reg.errors import InputError, require_whole
+from kspike_reg.model_inputs import arrays_for, fitting
+
+__all__ = ["SIMULATORS", "Simulation", "simulate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What a simulator gives.
+
+    Attributes:
+        outputs: as `model.predict` gives them: an array (n, T, features), or a list where the model has several.
+        spikes: by the name of a layer's use, 0.0 or 1.0, shape (n, T, units).
+        membranes: likewise, the membrane after each step; leaky integrators have one too.
+    """
+
+    outputs: object
+    spikes: dict
+    membranes: dict
+
+
+def simulate(model_or_network, inputs, simulator="nengo", batch_size=256, progress=None):
+    """Run a network elsewhere, path by path from rest, in single precision.
+
+    Args:
+        model_or_network: a `keras.Model`, or a network that `to_nengo` made of one.
+        inputs: shape (n, T, features), in the units that the model takes; or `datasets.Paths`; for a model with
+            several inputs a list of arrays, or a dictionary by the names of the inputs.
+        simulator: "nengo", "nengo-dl" (in a process of its own) or "loihi" (the emulator; takes a Keras model, which
+            it quantises).
+        batch_size: paths that NengoDL runs at a time; plain Nengo runs one after the other.
+        progress: whether to show a progress bar on runs of more than a few seconds, on standard error; None does so
+            where that is a terminal.
+
+    Returns:
+        A `Simulation`; what lies beyond the length of a path that is padded has no meaning.
+
+    Raises:
+        InputError: an unknown simulator, or one that is not installed, data that do not fit, steps that a Masking
+            layer would skip, or whatever `to_nengo` refuses.
+        RuntimeError: NengoDL failed, or its process died; the message has the reason.
+    """
+    if simulator not in SIMULATORS:
+        raise InputError(f"simulate: unknown simulator {simulator!r}; choose one of {', '.join(map(repr, SIMULATORS))}")
+    require_whole("simulate", batch_size=batch_size)
+    return SIMULATORS[simulator](model_or_network, inputs, batch_size, progress)
+
+
+def _on_nengo(model_or_network, inputs, _batch_size, progress):
+    needed("nengo", "nengo", "simulate")
+    from kspike_reg.bridges.nengo_run import run
+
+    return _run(run, model_or_network, inputs, progress)
+
+
+def _on_nengo_dl(model_or_network, inputs, batch_size, progress):
+    needed("nengo", "nengo", "simulate")
+    from kspike_reg.bridges.nengo_dl_process import run
+
+    return _run(run, model_or_network, inputs, progress, batch_size=batch_size)
+
+
+def _on_loihi(model, inputs, _batch_size, _progress):
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"simulate: the Loihi emulator takes a keras.Model, whose weights it quantises, received "
+            f"{type(model).__name__}"
+        )
+    from kspike_reg.bridges.loihi import simulate_on_loihi
+
+    return simulate_on_loihi(model, inputs)
+
+
+SIMULATORS = {"nengo": _on_nengo, "nengo-dl": _on_nengo_dl, "loihi": _on_loihi}
+
+
+def _run(run, model_or_network, inputs, progress, **options):
+    """Results of `run`, which takes a network, data (n, T, width) by input node, and probes."""
+    network = to_nengo(model_or_network) if isinstance(model_or_network, keras.Model) else model_or_network
+    layout = getattr(network, "layout", None)
+    if not isinstance(layout, Layout):
+        raise InputError(
+            f"simulate: expected a keras.Model, or a network that kspike_reg.bridges.to_nengo made of one, received "
+            f"{network!r}"
+        )
+    data = _data(layout, inputs)
+    ends = [port.end for port in layout.outputs]
+    wanted = [*ends, *layout.spikes.values(), *layout.membranes.values()]
+    wanted += [probe for probe, _ in layout.masking.values()]
+    records = run(network, data, list(dict.fromkeys(wanted)), progress, **options)
+    for name, (probe, value) in layout.masking.items():
+        _refuse_padding(name, records[probe], value)
+    outputs = [_shaped(port, records[port.end]) for port in layout.outputs]
+    return Simulation(
+        outputs=outputs[0] if len(outputs) == 1 else outputs,
+        spikes={name: records[probe] for name, probe in layout.spikes.items()},
+        membranes={name: records[probe] for name, probe in layout.membranes.items()},
+    )
+
+
+def _data(layout, inputs):
+    """Data of all steps by input node; an input without a time axis is the same at every step."""
+    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+        inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
+    arrays = arrays_for(layout.inputs, inputs, "simulate")
+    steps = {array.shape[1] for array in arrays if array.ndim == 3} or {1}
+    if len(steps) > 1:
+        raise InputError(f"simulate: expected paths of one length in all inputs, received {sorted(steps)} steps")
+    data = {}
+    for port, array in zip(layout.inputs, arrays, strict=True):
+        array = fitting(port, array, "simulate").astype("float32")
+        if array.ndim == 2:
+            array = np.repeat(array[:, None], *steps, axis=1)
+        data[port.end] = array
+    return data
+
+
+def _refuse_padding(name, values, mask_value):
+    padding = np.all(values == mask_value, axis=-1)
+    if padding.any():
+        path, step = np.argwhere(padding)[0]
+        raise InputError(
+            f"simulate: the layer {name!r} would skip step {step} of path {path}, which simulators cannot; give paths "
+            "of one length at a time, without padding"
+        )
+
+
+def _shaped(port, record):
+    """A record (n, T, features) as Keras shapes that output: without its time axis, it is the last step's."""
+    return record if len(port.shape) == 3 else record[:, -1]

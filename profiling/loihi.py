@@ -1,0 +1,67 @@
+"""What trained networks lose and spend on Loihi, by NengoLoihi's emulator of the chip.
+
+    pip install 'kspike_reg[loihi]'                    in an environment of its own: it wants NumPy below 2
+    python profiling/loihi.py [FOLDER ...]
+
+runs each network on the whole test set of its task, as trained, quantised in Keras and on the emulator, prints the
+report and writes profiling/results/loihi.json and loihi.md. A folder is one of a trained network, in models/ or of a
+run; by default those in models/ that were trained for the chip.
+"""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # Keras's start is of no interest here
+
+import json
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import kspike_reg
+from kspike_reg.bridges import loihi_report
+from kspike_reg.experiments import Configuration
+from kspike_reg.experiments.card import training_command
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "profiling" / "results"
+GOAL = 1.5  # error on the emulator by the error as trained, equation 14 on standardised data
+
+
+def measure(folder):
+    """The report of one trained network on the test set that its record tells of, and how it was trained."""
+    record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["configuration"]
+    model = kspike_reg.load(folder / "model.keras")
+    paths = Configuration.of_record(record).load_data()[2]
+    start = time.perf_counter()
+    report = loihi_report(model, paths)
+    return report, {
+        "network": folder.name,
+        "training": training_command(record),
+        "seconds": round(time.perf_counter() - start, 1),
+        "goal": GOAL,
+        "met": report.ratio() <= GOAL,
+    }
+
+
+def main():
+    """Measure, print, write."""
+    folders = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "models").glob("*-loihi"))
+    results, texts = [], []
+    for folder in folders:
+        report, about = measure(folder)
+        verdict = f"Error on the emulator by that as trained, equation 14: {report.ratio():.3f}, the goal is {GOAL}."
+        texts.append(report.to_markdown().replace("# ", f"# {folder.name}: ", 1) + f"\n{verdict}\n")
+        print(texts[-1])
+        results.append(about | {"report": report.to_dict()})
+    packages = ("kspike_reg", "keras", "tensorflow", "nengo", "nengo-loihi", "numpy")
+    environment = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    content = {"versions": environment, "results": results}
+    (RESULTS / "loihi.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "loihi.md").write_text("\n".join(texts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The Nengo neuron types, one step after the other, by hand and against plain loops."""
+
+import keras
+import numpy as np
+import pytest
+
+from kspike_reg.neurons import RLIF, SLSTM
+from oracles import loops, weights
+
+pytest.importorskip("nengo", reason="needs pip install 'kspike_reg[nengo]'")
+from kspike_reg.bridges import nengo_neurons
+
+# Rounding of float32 in a handful of operations on numbers of order one.
+ROUNDING = 1e-6
+
+
+def trace(neurons, currents, units, carry=False):
+    """(outputs, fired, voltage) of every step, from rest; currents (steps, ...)."""
+    state = {name: np.zeros(units, "float32") for name in neurons.state}
+    found = []
+    for current in np.asarray(currents, "float32"):
+        output = np.full(units, np.nan, "float32")
+        neurons.step(0.123, current, output, **state)
+        found.append([output, *(state[name].copy() for name in ("fired", "voltage") if name in state)])
+    return [np.array(values) for values in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [
+        ("subtract", [(0.6, 0), (0.9, 0), (1.05, 1), (0.125, 0), (0.6625, 0)]),
+        ("zero", [(0.6, 0), (0.9, 0), (1.05, 1), (0.6, 0), (0.9, 0)]),
+        ("none", [(0.6, 0), (0.9, 0), (1.05, 1), (1.125, 1), (1.1625, 1)]),
+    ],
+)
+def test_a_lif_trace_worked_by_hand(reset, expected):
+    """Decay 0.5, threshold 1, current 0.6, as in the tests of the step: the reset lands one step later."""
+    for hands_on, place in (("spikes", 1), ("membrane", 0)):
+        neurons = nengo_neurons.SubtractLIF(np.array([0.5]), np.array([1.0]), reset=reset, output=hands_on)
+        output, fired, voltage = trace(neurons, [[0.6]] * 5, 1)
+        assert fired[:, 0].tolist() == [spike for _, spike in expected]
+        np.testing.assert_allclose(voltage[:, 0], [membrane for membrane, _ in expected], rtol=ROUNDING)
+        np.testing.assert_allclose(output[:, 0], [pair[place] for pair in expected], rtol=ROUNDING)
+
+
+def test_neurons_fire_exactly_at_the_threshold():
+    """H(0) = 1, in both precisions that Nengo may compute in."""
+    neurons = nengo_neurons.SubtractLIF(np.array([0.5, 0.5]), np.array([1.0, 1.0], "float32"))
+    below = np.nextafter(np.float32(1.0), np.float32(0.0))
+    _, fired, _ = trace(neurons, [[1.0, below]], 2)
+    assert fired.tolist() == [[1.0, 0.0]]
+
+
+def test_leaky_integrators_and_rates():
+    output, voltage = trace(nengo_neurons.LeakyIntegrator(np.array([0.5, 0.25])), [[2.0, 4.0], [1.0, 0.0]], 2)
+    assert output.tolist() == voltage.tolist() == [[2.0, 4.0], [2.0, 1.0]]
+    (output,) = trace(nengo_neurons.Rate("relu"), [[-3.0, 2.0]], 2)
+    assert output.tolist() == [[0.0, 2.0]]
+    (output,) = trace(nengo_neurons.Rate("sigmoid"), [[0.0, np.log(3.0), -1000.0]], 3)
+    np.testing.assert_allclose(output[0], [0.5, 0.75, 0.0], rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("recurrence", ["dense", "one_to_one"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_recurrent_neurons_follow_the_loop(recurrence, reset):
+    """Exactly, since all numbers lie on a grid on which float32 does not round."""
+    layer = RLIF(4, recurrence=recurrence)
+    layer.build((None, None, 3))
+    drawn = weights.draw_on_a_grid(layer.cell, 3, 1)
+    inputs = np.round(8 * np.random.default_rng(2).normal(0.3, 0.8, (1, 6, 3)).astype("float32")) / 8
+    spikes, membranes = loops.lif(inputs, drawn, reset, recurrence)
+    neurons = nengo_neurons.RecurrentSubtractLIF(
+        drawn["decay"], drawn["threshold"], drawn["recurrent_kernel"], reset=reset
+    )
+    _, fired, voltage = trace(neurons, inputs[0] @ drawn["kernel"] + drawn["bias"], 4)
+    np.testing.assert_array_equal(fired, spikes[0])
+    np.testing.assert_array_equal(voltage, membranes[0])
+    assert 0 < fired.mean() < 1
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_spiking_lstm_follows_the_loop(reset):
+    layer = SLSTM(4)
+    layer.build((None, None, 3))
+    drawn = weights.draw(layer.cell, 3, 4)
+    inputs = np.random.default_rng(5).normal(size=(1, 12, 3)).astype("float32")
+    spikes, membranes, _ = loops.slstm(inputs, drawn, reset)
+    neurons = nengo_neurons.SpikingLSTM(drawn["threshold"], drawn["recurrent_kernel"], drawn["bias"], reset=reset)
+    _, fired, voltage = trace(neurons, inputs[0] @ drawn["kernel"], 4)
+    np.testing.assert_array_equal(fired, spikes[0])
+    # Twelve steps of rounding in gates and sums.
+    np.testing.assert_allclose(voltage, membranes[0], atol=1e-5)
+    assert 0 < fired.mean() < 1
+
+
+def test_a_deeply_closed_gate_is_zero_and_no_warning():
+    neurons = nengo_neurons.SpikingLSTM(np.ones(1), np.zeros((1, 4)), np.array([-1e4, 0.0, 1.0, 0.0]))
+    output, _, _ = trace(neurons, np.zeros((1, 4)), 1)
+    assert output.tolist() == [[0.0]]
+
+
+def test_options_are_named_as_in_keras():
+    """What the neuron types take and what the Keras cells call it."""
+    lif = keras.saving.serialize_keras_object(RLIF(2).cell)["config"]
+    for name in ("reset", "output", "detach_reset", "surrogate", "surrogate_scale"):
+        assert name in lif
+        assert hasattr(nengo_neurons.SubtractLIF, name)

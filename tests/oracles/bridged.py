@@ -1,0 +1,101 @@
+"""Keras networks to convert, and what Keras says of them on all steps."""
+
+import keras
+import numpy as np
+
+from kspike_reg.graph import graph_of
+from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, LIFCell, PopulationMean
+from kspike_reg.scaling import Standardise
+from oracles import weights
+from oracles.backend import numpy_of
+
+
+def records(model, *inputs):
+    """(outputs, spikes by use, membranes by use) by Keras, each use of a spiking layer asked for both its outputs."""
+    graph = graph_of(model, "records")
+    values = dict(enumerate(inputs))
+    spikes, membranes = {}, {}
+    for use in graph.uses:
+        args, kwargs = use.arguments.fill_in({symbol: values[slot] for symbol, slot in use.slots})
+        values.update(zip(use.outputs, keras.tree.flatten(use.layer(*args, **kwargs)), strict=True))
+        cell = getattr(use.layer, "cell", None)
+        if cell is None:
+            continue
+        trace, states = [], cell.get_initial_state(batch_size=len(inputs[0]))
+        for step in range(args[0].shape[1]):
+            _, states = cell(args[0][:, step], states)
+            trace.append(numpy_of(states[:2]))
+        if not hasattr(cell, "threshold"):
+            membranes[use.name] = np.stack([state[0] for state in trace], axis=1)
+            continue
+        pairs = [cell.output_first(*state) for state in trace]
+        spikes[use.name] = np.stack([fired for fired, _ in pairs], axis=1)
+        membranes[use.name] = np.stack([membrane for _, membrane in pairs], axis=1)
+    return [numpy_of(values[slot]) for slot in graph.outputs], spikes, membranes
+
+
+def draw(model, seed, on_a_grid=False):
+    """Give every cell of this package in the model random weights that make it fire."""
+    for number, use in enumerate(graph_of(model, "draw").uses):
+        cell = getattr(use.layer, "cell", None)
+        if cell is not None:
+            make = weights.draw_on_a_grid if on_a_grid else weights.draw
+            weights.assign(cell, make(cell, cell.kernel.shape[0], seed + number))
+    return model
+
+
+def chain(*layers, features=3, steps=None):
+    x = inputs = keras.Input((steps, features), name="strain")
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+def options():
+    """One layer for each neuron, reset, output and recurrence."""
+    for reset in ("subtract", "zero", "none"):
+        for output in ("spikes", "membrane"):
+            yield LIF, {"reset": reset, "output": output}
+            yield SLSTM, {"reset": reset, "output": output}
+            for recurrence in ("dense", "one_to_one"):
+                yield RLIF, {"reset": reset, "output": output, "recurrence": recurrence}
+
+
+def every_option(seed=5, **more):
+    """All of `options` beside one another on the same input, each with weights of its own; one output."""
+    inputs = keras.Input((None, 3), name="strain")
+    branches = [
+        kind(2 + number % 3, return_sequences=True, name="-".join([kind.__name__, *found.values()]), **found)(inputs)
+        for number, (kind, found) in enumerate(options())
+    ]
+    return draw(keras.Model(inputs, keras.layers.Concatenate()(branches)), seed, **more)
+
+
+def everything(seed=7):
+    """Two inputs and five outputs, one without time; nested models, layers used twice, every layer that converts."""
+    strain = keras.Input((None, 2), name="strain")
+    temperature = keras.Input((None, 1), name="temperature")
+    block_input = keras.Input((None, 4), name="block_input")
+    x = LIF(5, return_sequences=True, name="lif", output="membrane")(block_input)
+    x = keras.Sequential([keras.Input((None, 5)), SLSTM(4, return_sequences=True, name="slstm")], name="inner")(x)
+    block = keras.Model(block_input, x, name="block")
+    wide = keras.layers.Concatenate()(
+        [
+            Standardise([0.3, -2.0], [1.5, 0.7], ["a", "b"])(strain),
+            temperature,
+            keras.layers.Dropout(0.5)(keras.layers.Dense(1, "tanh", name="tanh")(strain)),
+        ]
+    )
+    shared = keras.layers.Dense(4, "relu", use_bias=False, name="shared")
+    once = block(shared(wide))
+    twice = block(once)
+    rlif = keras.layers.RNN(LIFCell(4), return_sequences=True, name="cell_in_rnn")(once)
+    joined = keras.layers.Average()([keras.layers.Add()([once, rlif, twice]), keras.layers.Subtract()([twice, rlif])])
+    voted = PopulationMean(2, name="vote")(LeakyIntegrator(6, return_sequences=True, name="leaky")(joined))
+    physical = Standardise([5.0, -3.0], [2.0, 0.5], ["c", "d"], invert=True, name="restore")(voted)
+    spread = keras.layers.TimeDistributed(keras.layers.Dense(3, "sigmoid", name="per_step"))(twice)
+    last = keras.layers.Dense(2, name="head")(RLIF(3, name="last")(shared(once)))
+    masked = LIF(3, return_sequences=True, name="masked")(keras.layers.Masking(-99.0, name="mask")(temperature))
+    outputs = [physical, keras.layers.Activation("tanh")(spread), last, twice, masked]
+    model = keras.Model([strain, temperature], outputs)
+    return draw(model, seed)
