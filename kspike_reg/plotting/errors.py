@@ -121,6 +121,7 @@ def error_histogram(errors, label, bins=30, logarithmic=False, axes=None):
         axes.set_xscale("log")
         plain_numbers(axes.xaxis)
     axes.set(xlabel=label, ylabel="number", xlim=ends)
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.1 * len(errors)))  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
     return axes
