@@ -9,7 +9,7 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test test-loihi tutorials lint clean
+.PHONY: demo test test-loihi tutorials lint docs clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
@@ -25,11 +25,16 @@ tutorials: $(VENV)/.tutorials
 
 # Nengo Loihi wants NumPy below 2, which JAX does not: an environment of its own.
 test-loihi: $(VENV)-loihi/.test
-	$(VENV)-loihi/bin/python -m pytest $(wildcard tests/*/test_loihi*.py)
+	$(VENV)-loihi/bin/python -m pytest $(wildcard tests/*/test_loihi*.py) tests/bridges/test_export_command.py
 
 lint: $(TESTABLE)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# The site, in build/site; warnings are errors.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=2 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "the site is in build/site; open build/site/index.html"
 
 clean:
 	rm -rf $(VENV) $(VENV)-loihi build *.egg-info
@@ -42,8 +47,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
 	touch $@
 
-$(VENV)/.tutorials: $(VENV)/bin/python setup.cfg
-	$(VENV)/bin/python -m pip install -qq --editable '.[test,tutorials]'
+.PHONY: demo test test-loihi tutorials lint docs clean
 	touch $@
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg

@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from kspike_reg.lazy import lazy
+
 __version__ = version("kspike_reg")
 
 # Public names by the module that holds them; each is imported when it is first asked for.
@@ -15,6 +17,7 @@ _HOMES = {
     "OutOfRangeWarning": "kspike_reg.errors",
 }
 _MODULES = (
+    "bridges",
     "datasets",
     "energy",
     "evaluation",
@@ -28,18 +31,7 @@ _MODULES = (
 
 __all__ = [*_HOMES, *_MODULES]
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"kspike_reg.{name}")
-    raise AttributeError(f"module 'kspike_reg' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
-
+__getattr__, __dir__ = lazy(__name__, _HOMES, _MODULES)
 
 # `import kspike_reg` must be enough for keras.models.load_model to know our layers. The command line alone goes
 # without: it answers --help and bad arguments before Keras is there, and keeps TensorFlow's start-up lines to itself.

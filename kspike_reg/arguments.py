@@ -8,10 +8,13 @@ import argparse
 
 __all__ = [
     "CHOICES",
+    "EXAMPLES",
     "Help",
+    "Overview",
     "Parser",
     "describe_energy",
     "describe_evaluate",
+    "describe_export",
     "describe_predict",
     "describe_reproduce",
     "describe_train",
@@ -28,6 +31,8 @@ CHOICES = {
     "reset": ("subtract", "zero", "none"),
     "readout": ("membrane", "spikes"),
     "outside": ("warn", "raise", "ignore"),
+    "simulator": ("nengo", "nengo-dl", "loihi"),
+    "form": ("trained", "exact", "unit_threshold", "unit_resistance"),
     "device": (
         "loihi", "loihi_davies2018", "v100_paper", "v100_fp16", "v100_fp32", "spinnaker", "spinnaker2", "cpu", "gpu",
         "arm", "cmos45_fp32", "cmos45_int8",
@@ -36,12 +41,36 @@ CHOICES = {
 # What an energy table shows unless one says otherwise.
 DEVICES = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
 
+# What one sees first, by way of `kspike-reg` alone.
+EXAMPLES = """examples:
+  a network for linear elasticity, in a minute:
+    kspike-reg train --task elasticity --timesteps 5 --recipe modern --epochs 150 --out runs/elasticity
+  a network for your own paths, one line of the file for each step, its columns chosen by name:
+    kspike-reg train --data mine.csv --inputs strain --outputs stress --kind slstm --recipe modern --out runs/mine
+    kspike-reg predict runs/mine/model.keras --input paths.csv --output stress.csv
+  a trained network that comes with the package, by its name, and what it costs in energy:
+    kspike-reg evaluate slstm-hardening --data mine.csv
+    kspike-reg energy slstm-hardening --data mine.csv
+  the way to other simulators and to chips:
+    kspike-reg export rlif-ramberg-osgood --to nir --out model.nir
+
+kspike-reg COMMAND --help lists the options of a command.
+"""
+
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there are any."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, ()) else super()._get_help_string(action)
+        return action.help if action.default in (None, (), False) else super()._get_help_string(action)
+
+
+class Overview(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written, and the commands in a column."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=16)
+        self._action_max_length = 14  # argparse leaves the indent of the commands out of account
 
 
 class Parser(argparse.ArgumentParser):
@@ -139,6 +168,8 @@ def describe_evaluate(command):
     command.add_argument("--data", required=True, metavar="FILE", help="paths with inputs and outputs, .csv or .npz")
     _describe_columns(command, "inputs", "outputs")
     _describe_outside(command)
+    text = "where to run the network in place of Keras; each wants its extra"
+    command.add_argument("--simulator", choices=CHOICES["simulator"], help=text)
 
 
 def describe_predict(command):
@@ -163,6 +194,21 @@ def describe_energy(command):
     add("--device-file", nargs="+", default=(), metavar="FILE", help="devices of your own, JSON, beside these")
     add("--bits", type=int, default=32, help="width of a number in memory")
     add("--out", metavar="FOLDER", help="write the tables (JSON, CSV, Markdown, LaTeX) and a bar chart there")
+
+
+def describe_export(command):
+    """Options of `kspike-reg export`."""
+    command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
+    text = "a Nengo script with its weights, a NIR file, or a report on Loihi's emulator"
+    command.add_argument("--to", required=True, choices=("nengo", "nir", "loihi-report"), help=text)
+    text = "the file to write: .py (the weights beside it as .npz), .nir, or .md (the numbers beside it as .json)"
+    command.add_argument("--out", required=True, metavar="FILE", help=text)
+    command.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    nir = command.add_argument_group("NIR")
+    nir.add_argument("--form", choices=CHOICES["form"], default="trained", help="how neurons are written, for whom")
+    loihi = command.add_argument_group("Loihi's report")
+    loihi.add_argument("--data", metavar="FILE", help="paths of one length with inputs and outputs, .csv or .npz")
+    _describe_columns(loihi, "inputs", "outputs")
 
 
 def _describe_outside(command):

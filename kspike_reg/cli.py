@@ -8,12 +8,17 @@ import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
+import kspike_reg
 from kspike_reg.arguments import (
+    EXAMPLES,
     Help,
+    Overview,
     Parser,
     describe_energy,
     describe_evaluate,
+    describe_export,
     describe_predict,
     describe_reproduce,
     describe_train,
@@ -24,7 +29,11 @@ __all__ = ["main"]
 
 
 def main(arguments=None):
-    """Run the command; the exit status."""
+    """Run the command; the exit status. Without arguments it shows what there is to do."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        _parser().print_help()
+        return 0
     options = _parser().parse_args(arguments)
     try:
         with _quiet_start():
@@ -118,15 +127,31 @@ def _settings(options):
 
 def evaluate(options):
     """`kspike-reg evaluate`."""
-    from kspike_reg import datasets, evaluation, saving, scaling
+    from kspike_reg import evaluation, saving
 
     model = saving.load(options.model)
-    inputs, outputs = scaling.scaling_of(model)
-    inputs, outputs = getattr(options, "inputs", inputs.names), getattr(options, "outputs", outputs.names)
-    paths = datasets.read(options.data, inputs, outputs, **_order(options))
+    paths = _with_targets(model, options)
     with _warnings_in_one_line(options):
-        test = evaluation.evaluate(model, paths, outside=options.outside)
+        test = evaluation.evaluate(model, paths, outside=options.outside, simulate=_simulate(options.simulator))
     print_report(test, {})
+
+
+def _with_targets(model, options):
+    """The paths of --data with the inputs and outputs that the options name, or else the model's own."""
+    from kspike_reg import datasets, scaling
+
+    inputs, outputs = (layer.names for layer in scaling.scaling_of(model))
+    names = getattr(options, "inputs", inputs), getattr(options, "outputs", outputs)
+    return datasets.read(options.data, *names, **_order(options))
+
+
+def _simulate(simulator):
+    """How `evaluate` runs a model elsewhere; None for Keras."""
+    if simulator is None:
+        return None
+    from kspike_reg.bridges import simulate
+
+    return lambda model, paths: simulate(model, paths, simulator=simulator)
 
 
 def predict(options):
@@ -175,6 +200,57 @@ def energy(options):
     if options.out:
         write_report(report, devices, options.out)
         print(f"wrote energy.json, the tables as .csv, .md and .tex, and layers.png in {options.out}")
+
+
+def export(options):
+    """`kspike-reg export`."""
+    from kspike_reg import saving
+
+    write, suffixes = EXPORTS[options.to]
+    out = Path(options.out)
+    if out.suffix != suffixes[0]:
+        raise InputError(f"{out}: expected a name that ends in {suffixes[0]} for --to {options.to}")
+    files = [out.with_suffix(suffix) for suffix in suffixes]
+    for file in files:
+        if file.exists() and not options.overwrite:
+            raise InputError(f"{file}: exists already; choose another name, or give --overwrite")
+    write(saving.load(options.model), out, options)
+    print(f"wrote {' and '.join(map(str, files))}")
+
+
+def _export_nengo(model, out, options):
+    from kspike_reg.bridges import export_nengo
+
+    export_nengo(model, out)
+
+
+def _export_nir(model, out, options):
+    from kspike_reg.bridges import write_nir
+
+    unsaid = write_nir(model, out, form=options.form).metadata["unsaid"]
+    if unsaid:
+        print(f"in the file's metadata alone, so that other readers do not see it: {unsaid}")
+
+
+def _export_loihi_report(model, out, options):
+    from kspike_reg.bridges import loihi_report
+    from kspike_reg.files import replacing, write_json
+
+    if options.data is None:
+        raise InputError("--to loihi-report runs the network: give paths with inputs and outputs by --data")
+    report = loihi_report(model, _with_targets(model, options))
+    with replacing(out) as partial:
+        partial.write_text(report.to_markdown(), encoding="utf-8")
+    write_json(out.with_suffix(".json"), report.to_dict())
+    print(report.to_markdown())
+
+
+# By what to export to: the function, and the suffixes of the files that it writes.
+EXPORTS = {
+    "nengo": (_export_nengo, (".py", ".npz")),
+    "nir": (_export_nir, (".nir",)),
+    "loihi-report": (_export_loihi_report, (".md", ".json")),
+}
 
 
 def print_table(title, table):
@@ -294,7 +370,8 @@ def _quiet_start():
 
 def _parser():
     description = "Regression with spiking neural networks on history-dependent data."
-    parser = Parser(prog="kspike-reg", description=description)
+    parser = Parser(prog="kspike-reg", description=description, epilog=EXAMPLES, formatter_class=Overview)
+    parser.add_argument("--version", action="version", version=f"kspike_reg {kspike_reg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
     for name, (function, text, describe) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, formatter_class=Help)
@@ -308,9 +385,6 @@ COMMANDS = {
     "reproduce": (reproduce, "Run one of the studies: tables, figures, a report.", describe_reproduce),
     "evaluate": (evaluate, "Errors and spike rates of a trained network on your own paths.", describe_evaluate),
     "predict": (predict, "Predict the outputs of your own paths, in physical units.", describe_predict),
-    "energy": (
-        energy,
-        "What a network costs on your own paths: operations, joules on several devices.",
-        describe_energy,
-    ),
+    "energy": (energy, "Count the operations of a network on your own paths, and price them.", describe_energy),
+    "export": (export, "Take a network elsewhere: Nengo, NIR, Loihi's emulator.", describe_export),
 }

@@ -147,7 +147,14 @@ def _membranes(layer):
 
 
 def error_text(error):
-    """An error of an evaluation for people; None is one that is undefined."""
+    """An error of an evaluation for people.
+
+    Args:
+        error: a number, or None where the error is undefined.
+
+    Returns:
+        Four digits, 2.351e-02 say, or "undefined".
+    """
     return "undefined" if error is None else f"{error:.3e}"
 
 

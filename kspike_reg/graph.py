@@ -13,7 +13,18 @@ from keras.src.models.functional import Functional
 
 from kspike_reg.errors import InputError
 
-__all__ = ["Graph", "Use", "functional_of", "graph_of"]
+__all__ = ["IDLE", "Graph", "Use", "functional_of", "graph_of"]
+
+# Layers of Keras that act in training alone: in prediction they hand on what they hear.
+IDLE = (
+    keras.layers.Identity,
+    keras.layers.ActivityRegularization,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,9 @@ def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None)
     Args:
         reference, prediction, steps, lengths: see the module.
 
+    Returns:
+        The error, in the units of the data.
+
     Raises:
         InputError: shapes that do not fit.
     """
@@ -71,7 +74,14 @@ def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None)
 
 
 def rank_correlation(one, other):
-    """Spearman's rank correlation of two arrays of one shape: 1 where one always rises with the other, 0 unrelated."""
+    """Spearman's rank correlation: 1 where one always rises with the other, 0 where they are unrelated.
+
+    Args:
+        one, other: arrays of the same number of values, any shape; equal values share their mean rank.
+
+    Returns:
+        The correlation, in [-1, 1].
+    """
     ranks = []
     for values in (one, other):
         _, place, counts = np.unique(values, return_inverse=True, return_counts=True)

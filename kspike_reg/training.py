@@ -96,7 +96,14 @@ def forget(folder):
 
 
 def read_history(file):
-    """The columns of a `history.csv` as a dictionary of lists of numbers."""
+    """The columns of a `history.csv`.
+
+    Args:
+        file: its name.
+
+    Returns:
+        A dictionary from column to a list of numbers, one for each epoch; epoch, loss and val_loss among them.
+    """
     with open(file, newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}

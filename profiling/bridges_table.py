@@ -27,7 +27,6 @@ import kspike_reg
 from kspike_reg.bridges import simulate
 from kspike_reg.experiments import Configuration
 from kspike_reg.network import SPIKING, spiking_layers
-from kspike_reg.saving import trained_networks
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "profiling" / "results"
@@ -38,13 +37,13 @@ SEED = 0
 
 def cases(paths):
     """Each case: kind, name, model, inputs, and the standard deviation of each output in the data of training."""
-    for name in trained_networks():
-        record = json.loads((ROOT / "models" / name / "metrics.json").read_text(encoding="utf-8"))
+    for file in sorted((ROOT / "models").glob("*/metrics.json")):
+        name, record = file.parent.name, json.loads(file.read_text(encoding="utf-8"))
         kind = record["configuration"]["kind"]
         if kind not in SPIKING:
             continue
         fields = {key: tuple(v) if isinstance(v, list) else v for key, v in record["configuration"].items()}
-        model = kspike_reg.load(name)
+        model = kspike_reg.load(file.parent / "model.keras")
         inputs = Configuration(**fields).load_data()[2].inputs[:paths]
         yield kind, name, model, inputs.astype("float32"), model.layers[-1].deviation
     sizes = {name: RANDOM[name] for name in ("features", "outputs", "units", "population")}
@@ -105,8 +104,8 @@ def compare(model, simulation, outputs, spikes, clear, deviation):
 
 
 COLUMNS = (
-    "kind", "network", "simulator", "paths", "steps", "neuron-steps", "identical", "clear", "identical there",
-    "output / deviations", "seconds",
+    "kind", "network", "simulator", "paths", "steps", "neuron-steps", "identical",
+    "paths with a difference", "clear", "identical there", "output / deviations", "seconds",
 )  # fmt: skip
 
 
@@ -115,7 +114,8 @@ def row(run):
     clear = run["clear_neuron_steps"]
     return (
         run["kind"], f"`{run['network']}`", run["simulator"], str(run["paths"]), str(run["steps"]),
-        f"{run['neuron_steps']:,}", f"{100 * run['share_identical']:.6f} %", f"{clear:,}",
+        f"{run['neuron_steps']:,}", f"{100 * run['share_identical']:.6f} %", str(run["paths_with_a_difference"]),
+        f"{clear:,}",
         f"{100 - 100 * run['clear_different'] / clear:.6f} %" if clear else "-",
         f"{run['largest_output_deviation']:.1e}", f"{run['seconds']:.0f}",
     )  # fmt: skip

@@ -168,7 +168,10 @@ def figures(networks, widths):
     """Energy by layer for each network, energy against spike rate, energy against error."""
     spiking = [network for network in networks if network.fires]
     panels = Figure(figsize=(11, 4.5 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
-    for network, axes in zip(spiking, panels.flat, strict=False):
+    panels, spare = panels.flat[: len(spiking)], panels.flat[len(spiking) :]
+    for axes in spare:
+        axes.remove()
+    for network, axes in zip(spiking, panels, strict=True):
         draw_rates(network.report, axes).set_title(network.name, fontsize="medium")
     one_legend(panels)
     bars = {f"layers_{network.name}": draw_layers(network.report, SHOWN) for network in networks}

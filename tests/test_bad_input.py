@@ -430,7 +430,7 @@ def test_a_population_that_cannot_vote_evenly_is_refused(refused):
         (["predict", MODEL, "--input", "tests.csv"], ("--output",)),
         (["predict", MODEL, "--output", "predicted.csv"], ("--input",)),
         (["practise"], ("'practise'", "'train'")),
-        ([], ("COMMAND",)),
+        (["--verbose"], ("COMMAND",)),
     ],
 )
 def test_arguments_that_cannot_be_read_are_refused_in_one_line(place, capfd, arguments, fragments):

@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import kspike_reg
-from kspike_reg import arguments, datasets, energy, experiments, network, scaling
+from kspike_reg import arguments, cli, datasets, energy, experiments, network, scaling
+from kspike_reg.bridges import nir_parameters, simulation
 from kspike_reg.experiments import configuration
 from kspike_reg.neurons import cell
 
@@ -19,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each room with the rooms that it may import; data walk one way.
 ROOMS = {
+    "lazy": set(),
     "errors": set(),
     "files": {"errors"},
     "metrics": {"errors"},
@@ -32,8 +35,12 @@ ROOMS = {
     "training": {"errors", "files"},
     "graph": {"errors"},
     "model_inputs": {"errors"},
-    "energy": {"errors", "files", "graph", "model_inputs", "network", "neurons", "plotting", "scaling", "tables"},
-    "bridges": {"errors", "files", "graph", "metrics", "model_inputs", "network", "neurons", "saving", "scaling"},
+    "energy": {
+        "errors", "files", "graph", "lazy", "model_inputs", "network", "neurons", "plotting", "scaling", "tables",
+    },
+    "bridges": {
+        "errors", "files", "graph", "lazy", "metrics", "model_inputs", "network", "neurons", "saving", "scaling",
+    },
     "plotting": {"files", "metrics"},
     "tables": {"files"},
     "experiments": {
@@ -42,7 +49,8 @@ ROOMS = {
     },
     "arguments": set(),
     "cli": {
-        "arguments", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving", "scaling", "tables"
+        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving",
+        "scaling", "tables",
     },
 }  # fmt: skip
 
@@ -116,6 +124,8 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "readout": set(cell.OUTPUTS),
         "outside": set(scaling.OUTSIDE),
         "device": set(energy.DEVICES),
+        "simulator": set(simulation.SIMULATORS),
+        "form": set(nir_parameters.FORMS),
     }
 
 
@@ -129,6 +139,9 @@ def test_metadata_agree():
     assert settings["options"]["python_requires"] == f">={supported[0]},<3.{int(supported[-1][2:]) + 1}"
     assert f"Python {supported[0]} to {supported[-1]}" in (ROOT / "README.md").read_text()
     assert f"## {kspike_reg.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    citation = dict(re.findall(r"^(\w[\w-]*): (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    assert citation["version"] == kspike_reg.__version__
+    assert citation["license"] == settings["metadata"]["license"]
 
 
 def test_every_package_is_installed():
@@ -140,19 +153,37 @@ def test_every_package_is_installed():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["train", "--task", "elasticity", "--kind", "x"]]
+    "arguments",
+    [[], ["--help"], ["--version"], ["train", "--help"], ["train", "--task", "elasticity", "--kind", "x"]],
 )
 def test_the_command_line_answers_before_keras_is_loaded(arguments):
     """In a process of its own, which lists the heavy modules that it loaded."""
     script = (
         "import json, sys; sys.argv = ['kspike-reg']; import kspike_reg.cli as cli\n"
-        f"try: cli.main({arguments!r})\n"
+        f"try: status = cli.main({arguments!r})\n"
         "except SystemExit as end: status = end.code\n"
         "heavy = sorted({'keras', 'tensorflow', 'jax', 'torch', 'matplotlib', 'pandas'} & set(sys.modules))\n"
         "print(json.dumps([status, heavy]))"
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(process.stdout.splitlines()[-1]) == [2 if "x" in arguments else 0, []]
+
+
+def test_without_arguments_the_command_line_shows_what_one_can_do(capsys):
+    """Every command, and examples that it understands."""
+    assert cli.main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^    {name} +\w", shown, re.MULTILINE) for name in cli.COMMANDS)
+    examples = re.findall(r"^    kspike-reg (.+)$", shown, re.MULTILINE)
+    assert len(examples) == 6
+    parsed = [cli._parser().parse_args(example.split()) for example in examples]
+    assert {options.name for options in parsed} <= set(cli.COMMANDS)
+
+
+def test_the_command_line_tells_its_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"kspike_reg {kspike_reg.__version__}\n"
 
 
 def test_importing_the_package_is_enough_for_keras_to_load_its_models(tmp_path):

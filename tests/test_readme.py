@@ -1,4 +1,4 @@
-"""The README's figures are those of the recorded runs, and its examples run."""
+"""The figures that the README and the pages tell are those of the recorded runs."""
 
 import json
 import re
@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from kspike_reg import cli
+from kspike_reg.datasets import TASKS
 from kspike_reg.experiments import Configuration, recipe
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README, QUICK_START, RESULTS, ENERGY = (
+    (ROOT / name).read_text() for name in ("README.md", "docs/quickstart.md", "docs/results.md", "docs/energy.md")
+)
 DEMO, PAPER = (json.loads((ROOT / "docs" / name / "metrics.json").read_text()) for name in ("demo", "paper_settings"))
 
 
@@ -19,8 +22,8 @@ def error(of, steps):
     return of["errors"]["standardised"]["mean_relative_error"][steps]
 
 
-def block(name):
-    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)[1].strip()
+def block(page, name):
+    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", page, re.DOTALL)[1].strip()
 
 
 def demo_block(capsys):
@@ -38,8 +41,33 @@ PAPERS = {
 }
 
 
+def overview_block():
+    """The README's table: what each trained network learned, and how well."""
+    rows = [
+        "| problem | network | error / % | the paper's | spikes per neuron and step | training |",
+        "|---|---|---|---|---|---|",
+    ]
+    words = {"ramberg-osgood": "Ramberg-Osgood curves"}
+    for name in ("lif-elasticity", *PAPERS, "slstm-cyclic-hardening"):
+        metrics = json.loads((ROOT / "models" / name / "metrics.json").read_text())
+        task = metrics["configuration"]["task"]
+        steps = metrics["configuration"]["timesteps"] or TASKS[task].timesteps
+        family = {"cyclic": ", cyclic paths", "mirror": ", there and back"}.get(metrics["configuration"]["family"], "")
+        rates = metrics["test"]["spike_rates"].values()
+        cells = [
+            f"{words.get(task, task)}{family}, {steps} steps",
+            f"`{name}`",
+            f"{100 * error(metrics['test'], 'all'):.1f}",
+            f"{100 * PAPERS[name][0]:.1f}" if name in PAPERS else "",
+            f"{sum(rates) / len(rates):.2f}" if rates else "",
+            f"{metrics['training']['seconds'] / 60:.0f} min",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def models_block():
-    """The README's table of the trained networks from their metrics."""
+    """The table of the trained networks from their metrics."""
     rows = ["| network | parameters | all steps | last step | RMSE / deviations | RMSE / MPa | training |"]
     rows.append("|---|---|---|---|---|---|---|")
     for name in ("lif-elasticity", *PAPERS, "slstm-cyclic-hardening"):
@@ -54,7 +82,7 @@ def models_block():
 
 
 def cyclic_block():
-    """The README's table of the comparison on cyclic paths from its record."""
+    """The table of the comparison on cyclic paths from its record."""
     record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
     rows = ["| network | parameters | RMSE / deviations, mean of five seeds |", "|---|---|---|"]
     for row in record["summary"]:
@@ -64,7 +92,7 @@ def cyclic_block():
 
 
 def energy_block():
-    """The README's table of reduction factors from the recorded tables."""
+    """The table of reduction factors from the recorded tables."""
     tables = json.loads((ROOT / "profiling" / "results" / "energy" / "energy.json").read_text())["tables"]
     shown = {
         "as the paper counts": "as the paper counts",
@@ -85,31 +113,35 @@ def energy_block():
     return "\n".join(rows)
 
 
-def test_the_readme_shows_the_reduction_factors():
-    assert block("energy") == energy_block()
-
-
-def test_the_readme_shows_what_the_demo_prints(capsys):
-    assert block("demo") == demo_block(capsys)
-
-
 def test_the_readme_shows_the_trained_networks():
-    assert block("models") == models_block()
+    assert block(README, "overview") == overview_block()
 
 
-def test_the_readme_shows_the_comparison_on_cyclic_paths():
-    assert block("cyclic") == cyclic_block()
+def test_the_quick_start_shows_what_the_demo_prints(capsys):
+    assert block(QUICK_START, "demo") == demo_block(capsys)
 
 
-def test_the_readme_tells_the_floor_without_memory():
+def test_the_results_show_the_trained_networks():
+    assert block(RESULTS, "models") == models_block()
+
+
+def test_the_results_show_the_comparison_on_cyclic_paths():
+    assert block(RESULTS, "cyclic") == cyclic_block()
+
+
+def test_the_page_on_energy_shows_the_reduction_factors():
+    assert block(ENERGY, "energy") == energy_block()
+
+
+def test_the_results_tell_the_floor_without_memory():
     record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
     floor = record["summary"][-1]["RMSE / deviations"]
-    assert f"is off by {floor:.2f} standard deviations" in " ".join(README.split())
+    assert f"is off by {floor:.2f} standard deviations" in " ".join(RESULTS.split())
 
 
-def test_the_readme_tells_what_the_papers_settings_reach():
+def test_the_results_tell_what_the_papers_settings_reach():
     reached = f"reaches {error(PAPER['test'], 'all'):.2e} in {PAPER['training']['seconds'] / 60:.0f} minutes"
-    assert reached in " ".join(README.split())
+    assert reached in " ".join(RESULTS.split())
 
 
 def test_the_demo_is_good_enough():
@@ -126,15 +158,3 @@ def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     assert DEMO["configuration"] == json.loads(json.dumps(expected))
     paper = PAPER["configuration"]
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)
-
-
-def test_the_examples_run(tmp_path, monkeypatch):
-    """Every Python block, in order, in one place."""
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), names)
-    assert len(examples) == 2
-    assert names["stress"].shape == names["spread"].shape == (64, 100, 1)
-    assert names["model"].output_shape == (None, None, 3)

@@ -104,7 +104,7 @@ def test_elasticity_is_better_than_the_authors_network():
 
 
 def test_hardening_both_networks_beside_the_paper_s():
-    """Better but for the SLSTM's last step, 5 % above 4.05e-3, and its pointwise error; the README says both."""
+    """Better but for the SLSTM's last step, 5 % above 4.05e-3, and its pointwise error; docs/results.md says both."""
     cases = record("hardening-comparison")["cases"]
     assert f"{error(cases['slstm'], metric='mean_pointwise_relative_error'):.2e}" == "1.14e-01"
     assert error(cases["slstm"]) < 9.38e-2

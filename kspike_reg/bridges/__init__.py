@@ -6,7 +6,7 @@ Nothing in the main flow imports this room. Each name is imported when it is fir
 it only when it is called: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
 """
 
-import importlib
+from kspike_reg.lazy import lazy
 
 # Public names by the module that holds them.
 _HOMES = {
@@ -24,12 +24,4 @@ _HOMES = {
 
 __all__ = [*_HOMES]
 
-
-def __getattr__(name):
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'kspike_reg.bridges' has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -11,22 +11,11 @@ import keras
 import numpy as np
 
 from kspike_reg.errors import InputError
-from kspike_reg.graph import Use, graph_of
+from kspike_reg.graph import IDLE, Use, graph_of
 from kspike_reg.neurons import SLSTMCell
 from kspike_reg.neurons.cell import SpikingCell
 
 __all__ = ["ChipLayer", "Heard", "Plan", "plan_of"]
-
-# They act in training alone, or on nothing that a chip would see.
-TRANSPARENT = (
-    keras.layers.Identity,
-    keras.layers.ActivityRegularization,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-)
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ def plan_of(model, who):
             given = _given(use)
         elif None in inputs:
             given = None
-        elif isinstance(use.layer, TRANSPARENT) or _joins_neurons(use):
+        elif isinstance(use.layer, IDLE) or _joins_neurons(use):
             given = sum(inputs, ())
         elif any(part.source for parts in inputs for part in parts):
             given = None

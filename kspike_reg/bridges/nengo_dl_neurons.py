@@ -130,6 +130,7 @@ def _leaky_integrator(neurons, current, voltage):
 
 
 def _rate(neurons, current):
+    current = current if neurons.factor is None else current * _constant(neurons.factor)
     return _ACTIVATIONS[neurons.activation](current), {}
 
 

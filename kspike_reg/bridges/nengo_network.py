@@ -11,10 +11,9 @@ import keras
 import numpy as np
 
 from kspike_reg.bridges.extras import needed
+from kspike_reg.bridges.nengo_layers import CONVERSIONS, SEVERAL, array_of
 from kspike_reg.errors import InputError
 from kspike_reg.graph import graph_of
-from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
-from kspike_reg.scaling import Standardise
 
 __all__ = ["Layout", "Port", "to_nengo"]
 
@@ -122,13 +121,13 @@ class _Builder:
 
     def add(self, use):
         layer = use.layer.cell if isinstance(use.layer, keras.layers.RNN) else use.layer
-        if type(layer) not in _CONVERSIONS:
+        if type(layer) not in CONVERSIONS:
             raise InputError(
                 f"to_nengo: cannot convert the layer {use.name!r} of class {type(layer).__name__}; known are "
-                f"{', '.join(sorted(kind.__name__ for kind in _CONVERSIONS))}"
+                f"{', '.join(sorted(kind.__name__ for kind in CONVERSIONS))}"
             )
         self._check(use, layer)
-        self.sources[use.outputs[0]] = _CONVERSIONS[type(layer)](self, use, layer)
+        self.sources[use.outputs[0]] = CONVERSIONS[type(layer)](self, use, layer)
         self.tensors[use.outputs[0]] = use.given[0]
 
     def ensemble(self, use, units, neuron_type, bias=None, dimensions=1):
@@ -174,7 +173,7 @@ class _Builder:
         """Refuse what would be computed otherwise than in Keras."""
         who = f"to_nengo: the layer {use.name!r}"
         ranks = {len(tensor.shape) for tensor in (*use.heard, *use.given[:1])}
-        several = type(layer) in _SEVERAL
+        several = type(layer) in SEVERAL
         if not several and len(use.heard) != 1:
             raise InputError(
                 f"{who} is called with {len(use.heard)} tensors; expected one: initial states and masks as tensors "
@@ -195,180 +194,5 @@ class _Builder:
                 "model under that policy and set its weights"
             )
         for weight in layer.weights:
-            if weight.dtype.startswith("float") and not np.isfinite(_array(weight)).all():
+            if weight.dtype.startswith("float") and not np.isfinite(array_of(weight)).all():
                 raise InputError(f"{who}: its weight {weight.name!r} is not finite; train it anew")
-
-
-def _array(weight):
-    return np.asarray(keras.ops.convert_to_numpy(weight))
-
-
-def _bias(layer, width):
-    return np.zeros(width, "float32") if layer.bias is None else _array(layer.bias)
-
-
-# ------------------------------------------------------------------------------------------------------------ neurons
-
-
-def _firing(cell):
-    """The options that all spiking neuron types share."""
-    names = ("reset", "output", "detach_reset", "surrogate", "surrogate_scale")
-    return {"threshold": _array(cell.threshold)} | {name: getattr(cell, name) for name in names}
-
-
-def _lif(builder, use, cell):
-    neuron_type = builder.neurons.SubtractLIF(decay=_array(cell.decay), **_firing(cell))
-    return _driven(builder, use, cell, neuron_type)
-
-
-def _rlif(builder, use, cell):
-    neuron_type = builder.neurons.RecurrentSubtractLIF(
-        decay=_array(cell.decay), recurrent_kernel=_array(cell.recurrent_kernel), **_firing(cell)
-    )
-    return _driven(builder, use, cell, neuron_type)
-
-
-def _leaky(builder, use, cell):
-    return _driven(builder, use, cell, builder.neurons.LeakyIntegrator(_array(cell.decay)), fires=False)
-
-
-def _driven(builder, use, cell, neuron_type, fires=True):
-    ensemble = builder.ensemble(use, cell.units, neuron_type, _bias(cell, cell.units))
-    builder.connect(use, ensemble.neurons, _array(cell.kernel).T)
-    return builder.neurons_of(use, ensemble, fires)
-
-
-def _slstm(builder, use, cell):
-    neuron_type = builder.neurons.SpikingLSTM(
-        recurrent_kernel=_array(cell.recurrent_kernel), gate_bias=_bias(cell, 4 * cell.units), **_firing(cell)
-    )
-    ensemble = builder.ensemble(use, cell.units, neuron_type, dimensions=4 * cell.units)
-    builder.connect(use, ensemble, _array(cell.kernel).T)
-    return builder.neurons_of(use, ensemble)
-
-
-# ----------------------------------------------------------------------------------------- layers without any memory
-
-
-def _rates(builder, use, activation, width, transform=None, bias=None):
-    if activation not in builder.neurons.ACTIVATIONS:
-        raise InputError(
-            f"to_nengo: the layer {use.name!r} has the activation {activation!r}; expected one of "
-            f"{', '.join(map(repr, builder.neurons.ACTIVATIONS))}"
-        )
-    ensemble = builder.ensemble(use, width, builder.neurons.Rate(activation), bias)
-    builder.connect(use, ensemble.neurons, transform)
-    return ensemble.neurons
-
-
-def _dense(builder, use, layer):
-    activation = keras.activations.serialize(layer.activation)
-    return _rates(builder, use, activation, layer.units, _array(layer.kernel).T, _bias(layer, layer.units))
-
-
-def _time_distributed(builder, use, layer):
-    if type(layer.layer) is not keras.layers.Dense or len(use.given[0].shape) != 3:
-        raise InputError(
-            f"to_nengo: the layer {use.name!r} distributes {type(layer.layer).__name__} over time; expected Dense, on "
-            "(batch, time, features)"
-        )
-    return _dense(builder, use, layer.layer)
-
-
-def _activation(builder, use, layer):
-    return _rates(builder, use, keras.activations.serialize(layer.activation), use.given[0].shape[-1])
-
-
-def _standardise(builder, use, layer):
-    """(x - mean) / deviation as x / deviation - mean / deviation; back, it is Keras's own x * deviation + mean."""
-    mean, deviation = np.array(layer.mean), np.array(layer.deviation)
-    scale, offset = (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
-    return _rates(builder, use, "linear", len(mean), scale, offset)
-
-
-def _population_mean(builder, use, layer):
-    neurons = use.heard[0].shape[-1]
-    node = builder.node(use, layer.outputs)
-    builder.connect(
-        use, node, np.kron(np.eye(layer.outputs), np.full(neurons // layer.outputs, layer.outputs / neurons))
-    )
-    return node
-
-
-def _sum(*signs):
-    """A node that adds up what it hears, the first with the first sign, all others with the last."""
-
-    def build(builder, use, layer):
-        width = use.given[0].shape[-1]
-        if {tensor.shape[-1] for tensor in use.heard} != {width}:
-            raise InputError(
-                f"to_nengo: the layer {use.name!r} takes inputs of {[tensor.shape[-1] for tensor in use.heard]} "
-                "features; expected the same number of all"
-            )
-        node = builder.node(use, width)
-        factor = 1 / len(use.inputs) if type(layer) is keras.layers.Average else 1
-        for number, slot in enumerate(use.inputs):
-            sign = factor * signs[min(number, len(signs) - 1)]
-            builder.connect(use, node, None if sign == 1 else sign, slot)
-        return node
-
-    return build
-
-
-def _concatenate(builder, use, layer):
-    rank = len(use.given[0].shape)
-    if layer.axis not in (-1, rank - 1):
-        raise InputError(
-            f"to_nengo: the layer {use.name!r} joins its inputs along axis {layer.axis}; expected the last, -1, so "
-            "that each value keeps its place in time"
-        )
-    node, start = builder.node(use, use.given[0].shape[-1]), 0
-    for slot, tensor in zip(use.inputs, use.heard, strict=True):
-        builder.connect(use, node[start : start + tensor.shape[-1]], slot=slot)
-        start += tensor.shape[-1]
-    return node
-
-
-def _same(builder, use, layer):
-    return builder.sources[use.inputs[0]]
-
-
-def _masking(builder, use, layer):
-    """Nothing where there is no padding; the probe lets `simulate` see to that."""
-    source = builder.sources[use.inputs[0]]
-    builder.masking[use.name] = builder.probe(source, use.name), float(layer.mask_value)
-    return source
-
-
-# How to build a layer, by its class or that of its cell. Subclasses are not covered, since they may compute something
-# else. Each function returns the Nengo object that hands the layer's output on.
-_CONVERSIONS = {
-    LIFCell: _lif,
-    RLIFCell: _rlif,
-    SLSTMCell: _slstm,
-    LeakyIntegratorCell: _leaky,
-    PopulationMean: _population_mean,
-    Standardise: _standardise,
-    keras.layers.Dense: _dense,
-    keras.layers.TimeDistributed: _time_distributed,
-    keras.layers.Activation: _activation,
-    keras.layers.Add: _sum(1),
-    keras.layers.Subtract: _sum(1, -1),
-    keras.layers.Average: _sum(1),
-    keras.layers.Concatenate: _concatenate,
-    keras.layers.Masking: _masking,
-    **dict.fromkeys(
-        (
-            keras.layers.InputLayer,
-            keras.layers.Identity,
-            keras.layers.ActivityRegularization,
-            keras.layers.Dropout,
-            keras.layers.SpatialDropout1D,
-            keras.layers.AlphaDropout,
-            keras.layers.GaussianDropout,
-            keras.layers.GaussianNoise,
-        ),
-        _same,
-    ),
-}
-_SEVERAL = (keras.layers.Add, keras.layers.Subtract, keras.layers.Average, keras.layers.Concatenate)

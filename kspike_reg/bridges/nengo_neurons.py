@@ -217,17 +217,21 @@ ACTIVATIONS = {
 
 
 class Rate(_Neurons):
-    """Units without memory, as those of `keras.layers.Dense`: output = activation(J).
+    """Units without memory, as those of `keras.layers.Dense`: output = activation(factor * J).
 
     Args:
         activation: a name in `ACTIVATIONS`.
+        factor: one number for each unit, shape (units,); None is one. Standardising takes the mean off before it
+            scales; to scale first would round otherwise.
     """
 
     activation = EnumParam("activation", default="linear", values=tuple(ACTIVATIONS), readonly=True)
+    factor = NdarrayParam("factor", default=None, shape=("*",), optional=True, readonly=True)
 
-    def __init__(self, activation="linear"):
+    def __init__(self, activation="linear", factor=None):
         super().__init__()
         self.activation = activation
+        self.factor = factor
 
     def step(self, dt, J, output):  # noqa: N803
-        output[...] = ACTIVATIONS[self.activation](J)
+        output[...] = ACTIVATIONS[self.activation](J if self.factor is None else J * self.factor)

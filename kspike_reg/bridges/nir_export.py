@@ -11,7 +11,7 @@ from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir_neurons import nodes_of, numbers_of, require_finite, unsaid
 from kspike_reg.bridges.nir_parameters import FORMS, STEP
 from kspike_reg.errors import InputError
-from kspike_reg.graph import graph_of
+from kspike_reg.graph import IDLE, graph_of
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean
 from kspike_reg.scaling import PhysicalModel, Standardise
 
@@ -203,12 +203,7 @@ EXPORTERS = {
     PopulationMean: _fixed,
     keras.layers.Add: _add,
     keras.layers.Concatenate: _concatenate,
-    keras.layers.Dropout: _idle,
-    keras.layers.SpatialDropout1D: _idle,
-    keras.layers.GaussianNoise: _idle,
-    keras.layers.GaussianDropout: _idle,
-    keras.layers.ActivityRegularization: _idle,
-    keras.layers.Identity: _idle,
+    **dict.fromkeys(IDLE, _idle),
 }
 SEVERAL = (keras.layers.Add, keras.layers.Concatenate)
 WHY_NOT = {SLSTM: "its gates multiply sigmoids of its state, and no NIR primitive multiplies two signals"}

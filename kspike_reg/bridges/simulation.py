@@ -69,7 +69,7 @@ def _on_nengo_dl(model_or_network, inputs, batch_size, progress):
     return _run(run, model_or_network, inputs, progress, batch_size=batch_size)
 
 
-def _on_loihi(model, inputs, _batch_size, _progress):
+def _on_loihi(model, inputs, _batch_size, progress):
     if not isinstance(model, keras.Model):
         raise InputError(
             f"simulate: the Loihi emulator takes a keras.Model, whose weights it quantises, received "
@@ -77,7 +77,7 @@ def _on_loihi(model, inputs, _batch_size, _progress):
         )
     from kspike_reg.bridges.loihi import simulate_on_loihi
 
-    return simulate_on_loihi(model, inputs)
+    return simulate_on_loihi(model, inputs, progress=progress)
 
 
 SIMULATORS = {"nengo": _on_nengo, "nengo-dl": _on_nengo_dl, "loihi": _on_loihi}

@@ -68,6 +68,9 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
         values: shape (n, T, len(names)), in physical units.
         names: one column name for each value.
         path_column, step_column: names of the columns for path and step.
+
+    Raises:
+        InputError: two columns would have the same name.
     """
     named = [path_column, step_column, *names]
     clash = [name for name in named if named.count(name) > 1]

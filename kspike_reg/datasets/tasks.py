@@ -61,6 +61,7 @@ def ramberg_osgood(
 
     Raises:
         InputError: a number out of its range.
+        ConvergenceError: no stress was found, which may happen only far beyond the ranges of the law.
     """
     owner = "ramberg_osgood"
     require_sizes(owner, paths, timesteps, seed)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from kspike_reg.errors import InputError
+from kspike_reg.graph import IDLE
 from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
 from kspike_reg.scaling import Standardise
 
@@ -95,6 +96,9 @@ def register_layer(cls, function=None):
     Args:
         cls: the class of a layer, or of a cell inside `keras.layers.RNN`.
         function: from (layer, output shape) to its `Cost`; the shape begins with the batch.
+
+    Returns:
+        The function; or, without one, a decorator for it.
 
     Example:
 
@@ -243,17 +247,7 @@ for _layer in (keras.layers.Add, keras.layers.Subtract):
     register_layer(_layer, _sum)
 for _layer in (Standardise, keras.layers.Normalization, keras.layers.Rescaling):
     register_layer(_layer, lambda layer, shape: Cost(note="scaling, which the host does"))
-for _layer in (
-    keras.layers.InputLayer,
-    keras.layers.Identity,
-    keras.layers.Masking,
-    keras.layers.ActivityRegularization,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-):
+for _layer in (keras.layers.InputLayer, keras.layers.Masking, *IDLE):
     register_layer(_layer, lambda layer, shape: Cost(hands_on="same"))
 for _layer in (keras.layers.Flatten, keras.layers.Reshape):
     register_layer(_layer, lambda layer, shape: Cost(hands_on="reshaped"))

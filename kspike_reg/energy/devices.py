@@ -216,6 +216,12 @@ DEVICES = {device.name: device for device in _SHIPPED}
 def device_named(device):
     """A device by its name, or a `Device` as it is.
 
+    Args:
+        device: a name in `DEVICES`, or a `Device`.
+
+    Returns:
+        A `Device`.
+
     Raises:
         InputError: no such device.
     """

@@ -12,6 +12,7 @@ import math
 import keras
 from keras import layers
 
+from kspike_reg.graph import IDLE
 from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
 from kspike_reg.scaling import Standardise
 
@@ -66,8 +67,7 @@ _CELLS = (
     *(layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell),
 )
 _FREE = (
-    *(PopulationMean, Standardise, layers.InputLayer, layers.Identity, layers.Masking, layers.ActivityRegularization),
-    *(layers.Dropout, layers.SpatialDropout1D, layers.AlphaDropout, layers.GaussianDropout, layers.GaussianNoise),
+    *(PopulationMean, Standardise, layers.InputLayer, layers.Masking, *IDLE),
     *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.Cropping1D, layers.ZeroPadding1D),
     *(layers.Concatenate, layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum),
     *(layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D, layers.Rescaling),

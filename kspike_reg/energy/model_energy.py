@@ -202,6 +202,9 @@ class ModelEnergy(keras_spiking.ModelEnergy):
         Args:
             layer: a layer of the model.
             dt: as in `layer_energy`; events come per step, so that their rate needs its length.
+
+        Returns:
+            The rate in Hz, a float.
         """
         if self.example_data is None:
             return math.nan
@@ -224,6 +227,12 @@ class ModelEnergy(keras_spiking.ModelEnergy):
             timesteps_per_inference, dt: as in `layer_energy`.
             line_length: longest line, in characters; columns that do not fit are cut off.
             print_warnings: whether to add the notes on what the numbers assume.
+
+        Returns:
+            The table as text, with the notes below it.
+
+        Raises:
+            InputError: an unknown column or device.
         """
         return summary_string(self, columns, timesteps_per_inference, dt, line_length, print_warnings)
 

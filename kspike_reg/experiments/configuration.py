@@ -117,7 +117,7 @@ class Configuration:
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def changed(self, other):
-        """What differs from another configuration: pairs (here, there) by the name of the field."""
+        """What differs from another configuration, `other`: pairs (here, there) by the name of the field."""
         here, there = asdict(self), asdict(other)
         return {name: (here[name], there[name]) for name in here if here[name] != there[name]}
 
@@ -133,7 +133,11 @@ class Configuration:
         return datasets.TASKS[self.task].timesteps if self.timesteps is None else self.timesteps
 
     def load_data(self):
-        """Training, validation and test set, as `datasets.Paths`."""
+        """Training, validation and test set, as `datasets.Paths`.
+
+        Raises:
+            InputError: the data file cannot be read, or holds too few paths to be split.
+        """
         if self.task is not None:
             sets = {"timesteps": self.steps, "family": self.family, "seed": self.seed}
             return datasets.generate(self.task, self.sizes, **sets)
@@ -145,7 +149,17 @@ class Configuration:
             raise InputError(f"{self.data}: {error}") from error
 
     def build(self, paths):
-        """The untrained network, compiled for as many updates as training on so many paths will take."""
+        """The untrained network, compiled for as many updates as training will take.
+
+        Args:
+            paths: the number of paths to be trained on.
+
+        Returns:
+            A `keras.Model` on standardised data, see `kspike_reg.build`.
+
+        Raises:
+            InputError: an option of the network is out of its range.
+        """
         names = (
             "kind", "units", "population", "depth", "surrogate", "reset", "readout", "decay", "threshold",
             "readout_decay", "seed",
@@ -174,6 +188,9 @@ class Configuration:
         Args:
             targets: standardised, shape (n, T, outputs).
             mask: True where a step belongs to its path, shape (n, T).
+
+        Returns:
+            An array (n, T) whose mean over the steps that count is 1, or None.
         """
         if mask.all() and self.loss_weighting == "uniform" and self.last_step_weight == 1:
             return None

@@ -32,6 +32,13 @@ RECIPES = {
 def recipe(name, kind):
     """The fields of a `Configuration` that a recipe sets for networks of a kind.
 
+    Args:
+        name: a name in `RECIPES`.
+        kind: a kind of neurons, see `kspike_reg.build`.
+
+    Returns:
+        A dictionary from field to value; empty for the paper's recipe, whose values are the defaults.
+
     Raises:
         InputError: an unknown recipe.
     """

@@ -103,7 +103,14 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
 
 
 def is_complete(folder):
-    """Whether `folder` holds a run that came to its end, which `run` would show and not repeat."""
+    """Whether a folder holds a run that came to its end, which `run` would show and not repeat.
+
+    Args:
+        folder: the folder of a run; it need not be there.
+
+    Returns:
+        True or False.
+    """
     return all(os.path.exists(Path(folder) / name) for name in ("metrics.json", "model.keras"))
 
 

@@ -11,7 +11,14 @@ __all__ = ["HardeningHistory", "isotropic_hardening"]
 
 
 class HardeningHistory(NamedTuple):
-    """What happened along the paths, each of the strain's shape; `back_stress` is zero without kinematic hardening."""
+    """What happened along paths of `isotropic_hardening` (paper, eq. 28).
+
+    Attributes:
+        stress: MPa, of the strain's shape, as all of them.
+        plastic_strain: dimensionless.
+        equivalent_plastic_strain: the length of the plastic strain's way, dimensionless.
+        back_stress: MPa; zero without kinematic hardening.
+    """
 
     stress: np.ndarray  # MPa
     plastic_strain: np.ndarray

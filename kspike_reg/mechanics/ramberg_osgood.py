@@ -15,7 +15,7 @@ CHUNK = 16384  # values at a time: all intermediate arrays stay in the processor
 
 
 class ConvergenceError(ArithmeticError):
-    """The iteration for the stress did not reach its tolerance."""
+    """The iteration for the stress of the Ramberg-Osgood law (paper, eq. 21) did not reach its tolerance."""
 
 
 def ramberg_osgood_strain(stress, yield_stress, youngs_modulus=2.1e5, exponent=10.0):
@@ -40,14 +40,14 @@ def ramberg_osgood_strain(stress, yield_stress, youngs_modulus=2.1e5, exponent=1
 
 
 def ramberg_osgood(strain, yield_stress, youngs_modulus=2.1e5, exponent=10.0):
-    """Stress of the Ramberg-Osgood law (paper, eq. 21), the solution of
+    """Stress of the Ramberg-Osgood law (paper, eq. 21).
 
         strain = stress / E + 0.002 (stress / yield_stress)^n,    odd in the stress,
 
-    by Newton's method inside a bracket. Both terms alone bound the stress from above; from there the iteration
-    descends on a convex function without a turn. Converges for yield stresses from 1 to 5000 MPa, exponents from 1 to
-    50 and strains up to 0.1 of either sign, to |strain(stress) - strain| <= 1e-10 |strain|. The law has no memory:
-    unloading follows the same curve.
+    solved for the stress by Newton's method inside a bracket. Both terms alone bound the stress from above; from there
+    the iteration descends on a convex function without a turn. Converges for yield stresses from 1 to 5000 MPa,
+    exponents from 1 to 50 and strains up to 0.1 of either sign, to |strain(stress) - strain| <= 1e-10 |strain|. The
+    law has no memory: unloading follows the same curve.
 
     Args:
         strain: dimensionless, shape (T,) or (n, T), any shape in fact; finite.

@@ -99,6 +99,19 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         currents = ops.matmul(inputs, self.kernel)
         return currents if self.bias is None else currents + self.bias
 
+    def advance(self, currents, states, training=False):
+        """The recurrence: one step, given the input currents; each kind of cell has its own.
+
+        Args:
+            currents: what `project` gives for this step, shape (batch, projections * units).
+            states: those of the last step, a list of tensors (batch, units), the output first.
+            training: whether dropout acts.
+
+        Returns:
+            The output (batch, units) and the list of new states.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a cell says in `advance` how it gets from step to step")
+
     def call(self, inputs, states, training=False):
         return self.advance(self.project(inputs, training), states, training)
 

@@ -74,7 +74,16 @@ class LIFCell(SpikingCell, LeakyCell):
         return states[0], states
 
     def step(self, current, membrane, spikes, training):
-        """(S[t], U[t]) by the pure step, with this cell's weights."""
+        """(S[t], U[t]) by the pure step, with this cell's weights.
+
+        Args:
+            current: I[t], shape (batch, units).
+            membrane, spikes: U[t-1] and S[t-1], likewise.
+            training: whether dropout acts.
+
+        Returns:
+            (S[t], U[t]), each (batch, units).
+        """
         return lif_step(current, membrane, spikes, decay=self.decay, **self.firing)
 
 

@@ -39,7 +39,7 @@ class PopulationMean(keras.layers.Layer):
         return ops.mean(self._groups(inputs), axis=-1)
 
     def spread(self, inputs):
-        """Population standard deviation of each group, shapes as in a call; the tensor may be a symbolic one."""
+        """Population standard deviation of each group of `inputs`, shapes as in a call; the tensor may be symbolic."""
         return ops.std(self._groups(inputs), axis=-1)
 
     def _groups(self, inputs):

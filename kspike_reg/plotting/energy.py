@@ -18,6 +18,9 @@ def energy_bars(joules, incomplete=(), axes=None):
         joules: for each device a dictionary from layer to joules.
         incomplete: pairs (device, layer) whose bar lacks something that the device does not price.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     layers = [name for name in next(iter(joules.values())) if any(of[name] > 0 for of in joules.values())]
@@ -50,6 +53,9 @@ def break_even(rates, spiking, dense, here=None, axes=None):
         dense: for each machine the joules for one path.
         here: the rate at which the network fires; None does not mark it.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
@@ -72,6 +78,9 @@ def pareto(series, error_label, axes=None):
         series: for each name (joules for one path, errors), of equal length, joined by a line.
         error_label: what the errors are.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     series = {name: (np.multiply(joules, MICRO), errors) for name, (joules, errors) in series.items()}

@@ -19,6 +19,9 @@ def error_lines(numbers, errors, label, axes=None):
         errors: for each name as many errors as there are numbers; NaN leaves one out.
         label: what the numbers are.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     for name, line, style, marker in zip(errors, errors.values(), styles(), cycle(MARKERS), strict=False):
@@ -38,6 +41,9 @@ def sample_errors(errors, axes=None):
     Args:
         errors: shape (n,), > 0.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     axes.semilogy(errors, ".", color=BLUE, markersize=3, label="path")
@@ -57,6 +63,9 @@ def calibration(spread, error, unit, bins=20, axes=None):
         unit: of both.
         bins: number of classes.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     order = np.argsort(np.ravel(spread))
@@ -80,6 +89,9 @@ def seed_errors(errors, label, lines=None, axes=None):
         label: what the errors are.
         lines: for each name a level to draw across.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes, height=1.5 + 0.3 * max(8, len(errors)))
     for row, (_, values) in enumerate(errors.items()):
@@ -107,6 +119,9 @@ def error_histogram(errors, label, bins=30, logarithmic=False, axes=None):
         bins: number of classes, the same for all names.
         logarithmic: whether the classes are evenly wide on a logarithmic axis; wants errors > 0.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     errors = {name: np.ravel(values) for name, values in errors.items()}

@@ -13,6 +13,9 @@ def loss_curves(history, axes=None):
     Args:
         history: lists `epoch`, `loss` and `val_loss`, as `training.fit` returns them.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     epochs = np.asarray(history["epoch"]) + 1
@@ -32,6 +35,9 @@ def learning_curves(histories, axes=None):
     Args:
         histories: for each name a dictionary of lists with `val_loss`.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     for name, history, style in zip(histories, histories.values(), styles(), strict=False):

@@ -83,6 +83,9 @@ def reference_curves(across, paths, label, count=5, axes=None):
         label: what the quantity is.
         count: number of paths, spread evenly over the range of the target's largest value.
         axes: matplotlib axes to draw on; None makes a figure.
+
+    Returns:
+        The axes.
     """
     axes = own_axes(axes)
     for path, style in zip(spread_out(paths, count), styles(), strict=False):

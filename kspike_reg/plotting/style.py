@@ -52,6 +52,10 @@ class Picture(Figure):
 def save(axes, file):
     """Save the figure of some axes, whole or not at all.
 
+    Args:
+        axes: what a function of this package returned, one or an array of them.
+        file: its suffix chooses the format: .png, .pdf, .svg.
+
     Raises:
         InputError: the place cannot be written to.
     """

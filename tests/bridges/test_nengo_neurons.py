@@ -58,6 +58,8 @@ def test_leaky_integrators_and_rates():
     assert output.tolist() == [[0.0, 2.0]]
     (output,) = trace(nengo_neurons.Rate("sigmoid"), [[0.0, np.log(3.0), -1000.0]], 3)
     np.testing.assert_allclose(output[0], [0.5, 0.75, 0.0], rtol=ROUNDING)
+    (output,) = trace(nengo_neurons.Rate("relu", factor=np.array([3.0, -0.5])), [[1.5, 7.0]], 2)
+    assert output.tolist() == [[4.5, 0.0]]
 
 
 @pytest.mark.parametrize("recurrence", ["dense", "one_to_one"])

@@ -1,0 +1,125 @@
+"""What the pages print is run: Python blocks and the quick start's commands as they stand, other commands are parsed.
+
+The site that is made of the pages is built by `make docs`, whose packages these tests do not need.
+"""
+
+import re
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from kspike_reg import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md")
+    for file in sorted(ROOT.glob(pattern))
+}
+# Fenced blocks with their language, and indented ones, which are a console's.
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|((?:^    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
+# A training that is to be tried, not to be good.
+SHORT = ("--epochs", "1", "--units", "4", "--population", "2", "--depth", "1")
+
+
+def blocks(page):
+    """Pairs of language and text, in their order; a console's are "bash"."""
+    return [(language or "bash" * bool(console), code or console) for language, code, console in BLOCK.findall(page)]
+
+
+def commands(page, program):
+    """The arguments of each line of the consoles' blocks that calls `program`."""
+    lines = [line for language, text in blocks(page) if language == "bash" for line in text.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [line[1:] for line in words if line[:1] == [program]]
+
+
+def run(line):
+    """Run one command of the quick start, a training shortened."""
+    program, *arguments = shlex.split(line)
+    if program == "kspike-reg":
+        assert cli.main([*arguments, *(SHORT if arguments[0] == "train" else ())]) == 0, line
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, page in PAGES.items() if any(kind == "python" for kind, _ in blocks(page))]
+)
+def test_the_examples_run(name, tmp_path, monkeypatch, capsys):
+    """Python and the commands between, in their order, in one place; of other pages than these, Python alone."""
+    if "kspike_reg.bridges" in PAGES[name]:
+        pytest.importorskip("nir")
+    monkeypatch.chdir(tmp_path)
+    names, told = {}, name == "docs/quickstart.md"
+    for language, text in blocks(PAGES[name]):
+        if language == "python":
+            exec(compile(text, name, "exec"), names)
+        elif language == "bash" and told:
+            for line in text.splitlines():
+                run(line)
+    if told:
+        assert names["stress"].shape == names["spread"].shape == (64, 100, 1)
+        assert names["model"].output_shape == (None, None, 3)
+        assert Path("stress.csv").read_text().startswith("path,step,stress,stress_spread\n")
+        assert "spikes per neuron and step" in capsys.readouterr().out
+    if name == "README.md":
+        assert names["stress"].shape == (8, 100, 1)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_is_understood(name):
+    """Also those inside a sentence, but for what stands for something of the reader's own, in capitals."""
+    inline = re.findall(r"`kspike-reg ([^`]+)`", PAGES[name])
+    inline = [shlex.split(line) for line in inline if not re.search(r"\b[A-Z]{2,}\b|\|", line)]
+    for arguments in commands(PAGES[name], "kspike-reg") + inline:
+        if "--help" in arguments:
+            assert arguments[0] in cli.COMMANDS
+            continue
+        if arguments[0] == "train" and "--out" not in arguments:
+            arguments = [*arguments, "--out", "runs"]  # a sentence may leave out where to
+        if "--task" not in arguments and "--data" not in arguments and arguments[0] == "train":
+            arguments = [*arguments, "--task", "elasticity"]
+        cli._parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_target_and_extra_is_there(name):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = [arguments[0] for arguments in commands(PAGES[name], "make")] + re.findall(r"`make ([a-z]+)`", PAGES[name])
+    assert set(named) <= set(targets)
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = re.findall(r"(?:EXTRAS=|kspike_reg\[|'\.\[)([\w,]+)", PAGES[name])
+    assert {extra for some in extras for extra in some.split(",")} <= set(settings["options.extras_require"])
+
+
+def test_the_quick_start_names_every_extra():
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    rows = re.search(r"^\| extra .*\n((?:\|.*\n)+)", PAGES["docs/quickstart.md"], re.MULTILINE)[1].splitlines()
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(settings["options.extras_require"])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files(name):
+    """On the repository's own pages; the site, which has pages that are made, is checked when it is built."""
+    made = {"commands.md", "benchmarks.md"}
+    for target in re.findall(r"\]\(([^)\s#]+)", PAGES[name]):
+        if "://" not in target and target not in made and not target.startswith("api/"):
+            assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
+
+
+def test_the_blocks_are_found():
+    """The tests above are worth as much as what they find."""
+    page = (
+        "a\n\n    make demo    # x\n    make test\n\n"
+        "```python\nif b:\n    make()\n```\n\n```bash\nkspike-reg evaluate x --data 'a b'\n```\n"
+    )
+    assert [language for language, _ in blocks(page)] == ["bash", "python", "bash"]
+    assert commands(page, "make") == [["demo"], ["test"]]
+    assert commands(page, "kspike-reg") == [["evaluate", "x", "--data", "a b"]]
+    assert len(commands(PAGES["docs/quickstart.md"], "kspike-reg")) == 4
+    assert len(commands(PAGES["docs/results.md"], "kspike-reg")) == 7
+    assert sum(language == "python" for page in PAGES.values() for language, _ in blocks(page)) >= 4
