@@ -9,14 +9,19 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test test-loihi lint docs clean
+.PHONY: demo test test-loihi tutorials lint docs clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
 	$(VENV)/bin/kspike-reg train --task elasticity --kind lif --timesteps 5 --recipe modern --epochs $(EPOCHS) --out $(RUN)
 
 test: $(TESTABLE)
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--deselect tests/test_tutorials.py::test_a_tutorial_runs_and_its_key_numbers_hold
+
+# Runs every notebook and compares its key numbers: minutes, so apart from the tests.
+tutorials: $(VENV)/.tutorials
+	$(VENV)/bin/python -m pytest --numprocesses 2 tests/test_tutorials.py
 
 # Nengo Loihi wants NumPy below 2, which JAX does not: an environment of its own.
 test-loihi: $(VENV)-loihi/.test
@@ -42,8 +47,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
 	touch $@
 
-$(VENV)/.docs: $(VENV)/bin/python setup.cfg
-	$(VENV)/bin/python -m pip install -qq --editable '.[docs]'
+.PHONY: demo test test-loihi tutorials lint docs clean
 	touch $@
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg

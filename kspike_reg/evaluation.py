@@ -1,4 +1,6 @@
-"""What a trained network is worth: its errors on a data set, and how often its neurons fire."""
+"""What a trained network is worth: its errors on a data set, and what its neurons do."""
+
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
 from kspike_reg.scaling import check_range, scaling_of, spread_of
 
-__all__ = ["error_text", "evaluate", "predict"]
+__all__ = ["Record", "error_text", "evaluate", "predict", "records"]
 
 
 def predict(model, paths, batch_size=256, *, outside="warn", return_spread=False):
@@ -79,6 +81,69 @@ def evaluate(model, paths, batch_size=256, *, outside="warn", simulate=None):
         "spike_rates": rates,
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }
+
+
+class Record(NamedTuple):
+    """What the neurons of one spiking layer did, step by step.
+
+    Attributes:
+        spikes: S[t], 0.0 or 1.0, shape (n, T, units).
+        membranes: U[t], same shape, in the units of the thresholds.
+        thresholds: shape (units,).
+    """
+
+    spikes: np.ndarray
+    membranes: np.ndarray
+    thresholds: np.ndarray
+
+
+def records(model, inputs, batch_size=256):
+    """Spikes and membranes of every spiking layer while `model` runs.
+
+    Args:
+        model: a functional `keras.Model`, whose spiking layers each hear one sequence; of a layer that is used twice,
+            the first use counts.
+        inputs: shape (n, T, features), in the units that the model takes, finite; with padding, what stands there in
+            the result has no meaning.
+        batch_size: paths at a time.
+
+    Returns:
+        A `Record` for each layer by its name, in their order.
+
+    Raises:
+        InputError: no layer fires, or the inputs do not fit the model.
+    """
+    layers = spiking_layers(model)
+    if not layers:
+        raise InputError(f"records: the model {model.name!r} has no spiking layers, so there is nothing to record")
+    inputs = np.asarray(inputs)
+    wanted = model.input_shape
+    if inputs.ndim != 3 or inputs.shape[2] != wanted[2] or wanted[1] not in (None, inputs.shape[1]):
+        shape = f"(paths, {wanted[1] or 'steps'}, {wanted[2]})"
+        raise InputError(f"records: expected inputs of shape {shape}, received {inputs.shape}")
+    recorder = keras.Model(model.input, {layer.name: _membranes(layer) for layer in layers})
+    parts = [recorder.predict_on_batch(inputs[at : at + batch_size]) for at in range(0, len(inputs), batch_size)]
+    found = {}
+    for layer in layers:
+        membranes = np.concatenate([part[layer.name] for part in parts])
+        thresholds = keras.ops.convert_to_numpy(layer.cell.threshold)
+        found[layer.name] = Record((membranes >= thresholds).astype(membranes.dtype), membranes, thresholds)
+    return found
+
+
+def _membranes(layer):
+    """The membranes of a spiking layer at every step, symbolic, whatever the layer itself hands on."""
+    config = layer.get_config() | {
+        "name": f"{layer.name}_membranes",
+        "output": "membrane",
+        "return_sequences": True,
+        "return_state": False,
+        "stateful": False,
+    }
+    copy = type(layer).from_config(config)
+    membranes = copy(layer.input)
+    copy.set_weights(layer.get_weights())
+    return membranes
 
 
 def error_text(error):

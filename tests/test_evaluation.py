@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kspike_reg import InputError, build, datasets, evaluation, load, metrics
+from kspike_reg import InputError, build, datasets, evaluation, load, metrics, neurons
 from kspike_reg.saving import save
 from kspike_reg.scaling import Standardise, in_physical_units, scaling_of
 
@@ -159,3 +159,52 @@ def test_standardise_resolves_small_deviations_and_stays_in_single_precision():
     assert result.dtype == "float32"
     # A few roundings of float32.
     np.testing.assert_allclose(result.ravel(), [2.0, -0.5], rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ records
+
+
+def test_records_are_what_each_layer_hands_on(core):
+    """Spikes of the layers that hand on spikes, membranes of the last, and both of all by the neuron's own step."""
+    model = in_physical_units(core, INPUTS, TARGETS)
+    inputs = ragged_paths().inputs
+    if core.name == "dense":
+        with pytest.raises(InputError, match="'dense' has no spiking layers"):
+            evaluation.records(model, inputs)
+        return
+    found = evaluation.records(model, inputs, batch_size=4)
+    assert list(found) == [f"{core.name}_1", f"{core.name}_2"]
+    for layer, outputs in ((model.layers[2], "spikes"), (model.layers[3], "membranes")):
+        record = found[layer.name]
+        handed_on = keras.Model(model.input, layer.output).predict(inputs, verbose=0)
+        # Batches of other sizes may sum in other orders: a few roundings of float32.
+        np.testing.assert_allclose(getattr(record, outputs), handed_on, rtol=0, atol=1e-5)
+        assert record.spikes.shape == record.membranes.shape == (9, 6, 7)
+        np.testing.assert_array_equal(record.thresholds, keras.ops.convert_to_numpy(layer.cell.threshold))
+        assert set(np.unique(record.spikes)) == {0.0, 1.0}
+        np.testing.assert_array_equal(record.spikes, record.membranes >= record.thresholds)
+
+
+def test_records_of_a_layer_that_hands_on_its_last_spikes_alone_have_every_step():
+    inputs = keras.Input((5, 2))
+    layer = neurons.LIF(4, decay_initializer=0.7, threshold_initializer=0.3, name="alone")
+    model = keras.Model(inputs, layer(inputs))
+    values = np.random.default_rng(3).normal(size=(3, 5, 2)).astype("float32")
+    record = evaluation.records(model, values)["alone"]
+    np.testing.assert_array_equal(record.spikes[:, -1], model.predict(values, verbose=0))
+    # The equation itself (paper, eq. 6), step by step.
+    kernel, bias, decay, threshold = (keras.ops.convert_to_numpy(weight) for weight in layer.get_weights())
+    membrane = spikes = np.zeros((3, 4))
+    for step in range(5):
+        membrane = decay * membrane + values[:, step] @ kernel + bias - threshold * spikes
+        spikes = (membrane >= threshold).astype(float)
+        np.testing.assert_allclose(record.membranes[:, step], membrane, atol=1e-6)  # roundings of float32
+        np.testing.assert_array_equal(record.spikes[:, step], spikes)
+    assert 0 < record.spikes.mean() < 1
+
+
+def test_records_refuse_inputs_of_another_shape():
+    model = build("lif", features=2, units=3, population=2, timesteps=4)
+    for shape in ((3, 4), (3, 4, 1), (3, 5, 2)):
+        with pytest.raises(InputError, match=r"records: expected inputs of shape \(paths, 4, 2\)"):
+            evaluation.records(model, np.ones(shape))

@@ -9,20 +9,25 @@ from matplotlib.image import imread
 
 from kspike_reg import InputError
 from kspike_reg.datasets import Paths, elasticity
+from kspike_reg.evaluation import Record
 from kspike_reg.plotting import (
     break_even,
     calibration,
     compared_predictions,
     energy_bars,
+    error_histogram,
     error_lines,
     learning_curves,
     loss_curves,
+    membrane_traces,
     pareto,
     path_predictions,
+    prediction_spread,
     reference_curves,
     sample_errors,
     save,
     seed_errors,
+    spike_raster,
 )
 
 HISTORY = {
@@ -395,3 +400,123 @@ def test_a_figure_is_saved_whole_or_not_at_all(tmp_path):
     with pytest.raises(InputError, match=r"absent/a\.png: cannot be written"):
         save(panels, tmp_path / "absent" / "a.png")
     assert (tmp_path / "one.png").read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------------------ what neurons do
+
+
+# Two paths of three and four steps through three neurons: the last is silent on both, the first fires early on path 1,
+# the second late; path 0 has other spikes, and a spike in its padding.
+SPIKES = np.array(
+    [[[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 1]], [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]], dtype=float
+)
+RECORD = Record(SPIKES, SPIKES - 0.25 + 0.1 * np.arange(4)[:, None], np.array([0.5, 0.6, 0.7]))
+
+
+def two_paths():
+    return Paths(
+        inputs=np.arange(8.0).reshape(2, 4, 1), targets=np.arange(8.0).reshape(2, 4, 1) ** 2, input_names=("strain",),
+        target_names=("stress",), lengths=np.array([3, 4]), steps=np.arange(4) * [[1], [10]], units={"stress": "MPa"},
+    )  # fmt: skip
+
+
+def ticks(panel):
+    """The spikes that a panel of a raster shows, as (step, place of the neuron)."""
+    return {(x, round((low + high) / 2, 9)) for (x, low), (_, high) in panel.collections[0].get_segments()}
+
+
+def test_a_raster_shows_every_spike_of_the_path_the_neurons_in_the_order_of_their_mean_time():
+    paths = two_paths()
+    axes = spike_raster({"first": RECORD, "second": RECORD}, paths, 1, paths.targets + 5)
+    assert len(axes) == 4
+    for panel in axes[:2]:
+        # Neuron 0 fires at steps 0 and 10, in the mean at 5, so it stands lowest; neuron 1 at 30.
+        assert ticks(panel) == {(0, 0), (10, 0), (30, 1)}
+    assert [panel.get_ylabel().split("\n")[0] for panel in axes] == ["first", "second", "strain", "stress / MPa"]
+    assert curves(axes[2])[0][2:] == ((0, 10, 20, 30), (4, 5, 6, 7))
+    reference, network = curves(axes[3])[:2]
+    assert reference[2:] == ((4, 5, 6, 7), (16, 25, 36, 49))
+    assert network[2:] == ((4, 5, 6, 7), (21, 30, 41, 54))
+    assert legend(axes[3]) == ["reference", "network", "step, numbered"]
+    assert [text.get_text() for text in axes[3].texts] == ["0", "10", "20", "30"]
+    rendered(axes)
+
+
+def test_a_raster_shows_nothing_of_the_padding():
+    paths = two_paths()
+    axes = spike_raster({"layer": RECORD}, paths, 0)
+    # Neuron 1 at step 0, neuron 0 at step 2; what neurons do at step 3 is beyond the path.
+    assert ticks(axes[0]) == {(0, 0), (2, 1)}
+    assert legend(axes[2]) == ["reference", "step, numbered"]
+
+
+def test_a_raster_draws_its_curve_over_another_quantity_and_on_given_axes():
+    paths, given = two_paths(), Figure().subplots(3, 1)
+    axes = spike_raster({"layer": RECORD}, paths, 0, across=-paths.inputs[..., 0], label="other / K", axes=given)
+    assert [one is other for one, other in zip(axes, given, strict=True)] == [True] * 3
+    assert curves(axes[2])[0][2:] == ((0, -1, -2), (0, 1, 4))
+    assert axes[2].get_xlabel() == "other / K"
+
+
+def test_membranes_are_drawn_with_their_thresholds_and_spikes():
+    axes = membrane_traces(RECORD, 1, neurons=(2, 0))
+    for panel, neuron, fired in zip(axes, (2, 0), ([], [0, 1]), strict=True):
+        membrane, threshold = (line[2:] for line in curves(panel)[:2])
+        spikes = list(panel.lines[2].get_xdata())
+        assert membrane == ((0, 1, 2, 3), tuple(RECORD.membranes[1, :, neuron]))
+        assert threshold[1] == (RECORD.thresholds[neuron],) * 2
+        assert spikes == fired
+        assert panel.get_ylabel() == f"neuron {neuron}"
+    assert legend(axes[0]) == ["membrane", "threshold", "spike"]
+    assert axes[-1].get_xlabel() == "step"
+    rendered(axes)
+
+
+def test_membranes_of_the_most_silent_and_the_busiest_neuron_are_among_those_drawn():
+    """Of nine neurons that fire 3, 0, 8, ... times, four: those with 0, 3, 5 and 8 spikes."""
+    counts = [3, 0, 8, 1, 7, 2, 6, 4, 5]
+    spikes = (np.arange(10)[:, None] < counts).astype(float)[None]
+    axes = membrane_traces(Record(spikes, spikes, np.full(9, 0.5)))
+    drawn = [counts[int(panel.get_ylabel().removeprefix("neuron "))] for panel in axes]
+    assert drawn == [0, 3, 5, 8]
+
+
+def test_the_band_is_as_wide_as_the_spread_to_each_side():
+    paths = two_paths()
+    spread = np.full((2, 4, 1), 2.0) + paths.inputs
+    over_steps, over_strain = prediction_spread(paths, paths.targets + 1, spread, 0)
+    for panel, across in ((over_steps, (0, 1, 2)), (over_strain, (0, 1, 2))):
+        (band,) = panel.collections
+        corners = {(float(x), float(y)) for piece in band.get_paths() for x, y in piece.vertices}
+        expected = {(x, y**2 + 1 + side * (2 + y)) for x, y in zip(across, (0, 1, 2), strict=True) for side in (1, -1)}
+        assert corners == expected
+        assert [line[3] for line in curves(panel)] == [(0, 1, 4), (1, 2, 5)]
+    assert legend(over_steps) == ["spread", "reference", "network"]
+    assert (over_strain.get_xlabel(), over_steps.get_ylabel()) == ("strain", "stress / MPa")
+    rendered(over_steps)
+    _, over_other = prediction_spread(
+        paths, paths.targets, spread, 1, across=paths.inputs[..., 0] * 3, label="time / s"
+    )
+    assert curves(over_other)[0][2] == (12, 15, 18, 21)
+    assert over_other.get_xlabel() == "time / s"
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_histogram_counts_every_error_once_in_classes_shared_by_all_names(logarithmic):
+    errors = {"slstm": np.array([[1.0, 2.0], [2.0, 9.0]]), "lstm": np.array([3.0, 16.0])}
+    axes = error_histogram(errors, "error / MPa", bins=4, logarithmic=logarithmic)
+    # Edges 1, 2, 4, 8, 16, or 1, 4.75, 8.5, 12.25, 16; a number on an edge counts above it, the last edge below.
+    expected = {False: ([3, 0, 1, 0], [1, 0, 0, 1]), True: ([1, 2, 0, 1], [0, 1, 0, 1])}[logarithmic]
+    outlines = [patch for patch in axes.patches if not patch.get_fill()]
+    for outline, counts in zip(outlines, expected, strict=True):
+        heights = outline.get_xy()[1:-1:2, 1]
+        np.testing.assert_allclose(heights, counts)
+    assert legend(axes) == ["slstm, median 2", "lstm, median 9.5"]
+    assert axes.get_xscale() == ("log" if logarithmic else "linear")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("error / MPa", "number")
+    rendered(axes)
+
+
+def test_a_notebook_can_show_a_figure_without_being_set_up_for_it():
+    """The signature of a PNG file."""
+    assert loss_curves(HISTORY).figure._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")

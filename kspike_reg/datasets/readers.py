@@ -4,6 +4,7 @@ import csv
 import difflib
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kspike_reg.errors import InputError
 __all__ = ["read", "write_csv"]
 
 
-def read(file, inputs, targets=(), *, path_column="path", step_column="step"):
+def read(file, inputs, targets=(), *, path_column="path", step_column="step", units=None):
     """Read paths from a CSV or NPZ file, chosen by its suffix.
 
     CSV: one line for each step, with a column that tells the path, one that orders its steps, and the quantities.
@@ -28,13 +29,14 @@ def read(file, inputs, targets=(), *, path_column="path", step_column="step"):
         file: the file's name.
         inputs, targets: names of the quantities; no targets where only inputs are known.
         path_column, step_column: names of the columns that tell the path and order its steps (CSV).
+        units: unit of each quantity by its name, for the labels of figures; what is not named has none.
 
     Returns:
         `Paths`, in the order of their first lines.
 
     Raises:
-        InputError: the file cannot be read, a column is missing, a cell is no finite number, a step comes twice, or a
-            path has one step.
+        InputError: the file cannot be read, a unit is given for none of the quantities, a column is missing, a
+            cell is no finite number, a step comes twice, or a path has one step.
     """
     file = Path(file)
     if file.suffix.lower() not in _READERS:
@@ -45,12 +47,16 @@ def read(file, inputs, targets=(), *, path_column="path", step_column="step"):
     repeated = sorted({name for name in named if named.count(name) > 1})
     if repeated:
         raise InputError(f"{file}: {', '.join(repeated)} is named more than once among inputs and outputs")
+    strangers = sorted(set(units or ()) - set(named))
+    if strangers:
+        raise InputError(f"{file}: a unit for {strangers[0]!r}, which is none of the quantities: {', '.join(named)}")
     try:
         if file.stat().st_size == 0:
             raise InputError(f"{file}: the file is empty")
-        return _READERS[file.suffix.lower()](file, tuple(inputs), tuple(targets), path_column, step_column)
+        paths = _READERS[file.suffix.lower()](file, tuple(inputs), tuple(targets), path_column, step_column)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    return replace(paths, units=dict(units or {}))
 
 
 def write_csv(file, paths, values, names, *, path_column="path", step_column="step"):

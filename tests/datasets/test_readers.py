@@ -664,3 +664,16 @@ def test_an_archive_with_any_byte_wrong_never_crashes_the_reader(tmp_path, conte
         damaged = bytearray(content)
         damaged[place] ^= 0x5B
         any_outcome_but_a_crash(text(bytes(damaged), tmp_path / "damaged.npz"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_units_travel_with_the_paths(tmp_path, suffix):
+    file, values = tmp_path / f"mine{suffix}", np.arange(6.0).reshape(2, 3)
+    if suffix == ".npz":
+        np.savez(file, strain=values, stress=values)
+    else:
+        file.write_text("path,step,strain,stress\n1,0,0.5,7\n1,1,0.6,8\n")
+    assert read(file, ["strain"], ["stress"], units={"stress": "MPa"}).units == {"stress": "MPa"}
+    assert read(file, ["strain"], ["stress"]).units == {}
+    with pytest.raises(InputError, match=r"a unit for 'stres', which is none of the quantities: strain, stress"):
+        read(file, ["strain"], ["stress"], units={"stres": "MPa"})
