@@ -24,7 +24,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kspike_reg import plotting, saving
-from kspike_reg.energy import DEVICES, ModelEnergy, comparison, frames, profile, table_one
+from kspike_reg.energy import DEVICES, comparison, frames, profile, table_one
 from kspike_reg.energy.output import draw_layers
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.run import environment
@@ -56,8 +56,7 @@ class Trained:
     @cached_property
     def activities(self):
         """The mean size of each layer's input, which the paper takes for a rate in Hz."""
-        energy = ModelEnergy(self.model, self.paths.inputs, activity="hertz")
-        return {layer.name: energy.rate(layer) for layer in self.model.layers}
+        return comparison.activities_of(self.model, self.paths.inputs)
 
     @property
     def about(self):
@@ -186,10 +185,7 @@ def draw_rates(report, axes):
         "45 nm CMOS": ("cmos45_fp32", "cmos45_fp32"),
     }
     rates, here = np.geomspace(1e-3, 1, 50), comparison.mean_rate(report)
-    spiking = {}
-    for name, place in places.items():
-        at_rest, as_it_is = (comparison.spiking_energy(each, *place) for each in (comparison.silenced(report), report))
-        spiking[name] = at_rest + (as_it_is - at_rest) * rates / here
+    spiking = {name: comparison.energy_at(report, rates, *place) for name, place in places.items()}
     machines = {"V100, half precision": "v100_fp16", "V100, single precision": "v100_fp32", "45 nm CMOS": "cmos45_fp32"}
     dense = {name: comparison.dense_energy(report, device) for name, device in machines.items()}
     return plotting.break_even(rates, spiking, dense, here, axes)

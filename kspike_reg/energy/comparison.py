@@ -9,15 +9,19 @@ of the SLSTM's membrane and of a membrane readout, are left to a host, and price
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from kspike_reg.energy.devices import DEVICES, device_named
 from kspike_reg.errors import InputError
 
 __all__ = [
     "Correction",
+    "activities_of",
     "break_even",
     "corrections",
     "dense_energy",
     "energies_in_use",
+    "energy_at",
     "mean_rate",
     "silenced",
     "spiking_energy",
@@ -57,6 +61,23 @@ def energies_in_use(report):
     return {"Loihi and V100 / J": pair, "45 nm CMOS / J": report.energy("cmos45_fp32").per_inference}
 
 
+def energy_at(report, rates, device, host):
+    """Joules for one path if the neurons fired at other rates, all in the proportions of the report.
+
+    Args:
+        report, device, host: as in `spiking_energy`.
+        rates: spikes per neuron and step, averaged over all spiking neurons; a number or an array.
+
+    Returns:
+        As many numbers: energy is linear in the rate.
+
+    Raises:
+        InputError: the network does not fire on these data, so its energy at other rates is unknown.
+    """
+    at_rest, as_it_is = (spiking_energy(each, device, host) for each in (silenced(report), report))
+    return at_rest + (as_it_is - at_rest) * np.asarray(rates) / mean_rate(report)
+
+
 def silenced(report):
     """The report as it were if no neuron ever fired, and the real values stayed."""
     layers = []
@@ -85,12 +106,11 @@ def break_even(report, device, host):
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
-    rate = mean_rate(report)
-    at_rest, as_it_is = (spiking_energy(each, device, host) for each in (silenced(report), report))
+    at_rest, firing = (float(energy_at(report, rate, device, host)) for rate in (0, 1))
     to_spend = dense_energy(report, host) - at_rest
-    if math.isclose(as_it_is, at_rest, rel_tol=1e-12):  # but for rounding the same
+    if math.isclose(firing, at_rest, rel_tol=1e-12):  # but for rounding the same
         return math.copysign(math.inf, to_spend)
-    return rate * to_spend / (as_it_is - at_rest)
+    return to_spend / (firing - at_rest)
 
 
 def mean_rate(report):
@@ -128,6 +148,22 @@ class Correction:
         return self.dense / self.spiking
 
 
+def activities_of(model, inputs):
+    """The mean size of each layer's input by the layer's name, which the paper takes for a rate in Hz.
+
+    Args:
+        model: a `keras.Model` that `ModelEnergy` takes.
+        inputs: shape (n, T, features), in the units that the model takes.
+
+    Raises:
+        InputError: whatever `ModelEnergy` refuses.
+    """
+    from kspike_reg.energy.model_energy import ModelEnergy  # only here, for KerasSpiking comes with it
+
+    energy = ModelEnergy(model, inputs, activity="hertz")
+    return {layer.name: energy.rate(layer) for layer in model.layers}
+
+
 def corrections(report, activities):
     """From the paper's way of counting to that of the physics, one correction after the other.
 
@@ -136,8 +172,7 @@ def corrections(report, activities):
 
     Args:
         report: an `EnergyReport` of a spiking network.
-        activities: the mean size of each layer's input by the layer's name, which the paper takes for a rate in Hz
-            (`ModelEnergy` with activity="hertz").
+        activities: by the name of each layer, see `activities_of`.
 
     Returns:
         A list of `Correction`.

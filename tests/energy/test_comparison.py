@@ -320,6 +320,29 @@ def test_at_the_break_even_rate_the_energies_are_equal(networks, kind, readout, 
     assert (comparison.spiking_energy(report, device, host) < dense) == (here < rate)
 
 
+@KINDS
+def test_energy_is_linear_in_the_rate(networks, kind):
+    """From a silent network's energy through its own; rates in any shape."""
+    _, _, report = networks(kind, "membrane")
+    own, at_rest = (comparison.spiking_energy(each, "loihi", "v100_fp16") for each in (report, comparison.silenced(report)))
+    rate = comparison.mean_rate(report)
+    found = comparison.energy_at(report, [[0, rate], [3 * rate, rate / 2]], "loihi", "v100_fp16")
+    wanted = [[at_rest, own], [3 * own - 2 * at_rest, (own + at_rest) / 2]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)  # sums of a few dozen doubles
+    assert own > 1.001 * at_rest
+
+
+def test_activities_are_mean_sizes():
+    """Of what each layer hears: the input for the first, spikes for the second."""
+    model = build("lif", units=3, population=2, depth=2, seed=4)
+    inputs = np.random.default_rng(1).normal(size=(4, 5, 1)).astype("float32")
+    found = comparison.activities_of(model, inputs)
+    assert found["lif_1"] == pytest.approx(np.abs(inputs).mean(), rel=1e-6)  # single precision
+    report = profile(model, inputs)
+    assert found["lif_2"] == pytest.approx(float(report["lif_1"].spikes_per_neuron_and_step), rel=1e-6)
+    assert 0 < found["lif_2"] < 1
+
+
 def test_silenced_keeps_what_no_spike_drives(networks):
     _, _, report = networks("slstm", "spikes")
     quiet = comparison.silenced(report)
