@@ -324,9 +324,10 @@ def test_at_the_break_even_rate_the_energies_are_equal(networks, kind, readout, 
 def test_energy_is_linear_in_the_rate(networks, kind):
     """From a silent network's energy through its own; rates in any shape."""
     _, _, report = networks(kind, "membrane")
-    own, at_rest = (comparison.spiking_energy(each, "loihi", "v100_fp16") for each in (report, comparison.silenced(report)))
+    places = ("loihi", "v100_fp16")
+    own, at_rest = (comparison.spiking_energy(each, *places) for each in (report, comparison.silenced(report)))
     rate = comparison.mean_rate(report)
-    found = comparison.energy_at(report, [[0, rate], [3 * rate, rate / 2]], "loihi", "v100_fp16")
+    found = comparison.energy_at(report, [[0, rate], [3 * rate, rate / 2]], *places)
     wanted = [[at_rest, own], [3 * own - 2 * at_rest, (own + at_rest) / 2]]
     np.testing.assert_allclose(found, wanted, rtol=1e-12)  # sums of a few dozen doubles
     assert own > 1.001 * at_rest
