@@ -47,7 +47,12 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install -qq --editable .
 	touch $@
 
-.PHONY: demo test test-loihi tutorials lint docs clean
+$(VENV)/.docs: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install -qq --editable '.[docs]'
+	touch $@
+
+$(VENV)/.tutorials: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install -qq --editable '.[test,tutorials]'
 	touch $@
 
 $(TESTABLE): $(VENV)/bin/python setup.cfg

@@ -265,8 +265,8 @@ def print_table(title, table):
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
     needed = 0
     for name in table.columns:
-        # Headers may be broken, between words; cells may not.
-        header = name.replace("-", "- ")
+        # Headers may be broken, between words and in long ones; cells may not.
+        header = " ".join(word.replace("-", "- ") if len(word) > 12 else word for word in name.split())
         width = max(map(len, [*map(text_of, table[name]), *header.split()]))
         needed += width + 1
         shown.add_column(header, justify="right" if all(map(is_number, table[name])) else "left", min_width=width)
