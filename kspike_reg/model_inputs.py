@@ -5,7 +5,12 @@ import numpy as np
 
 from kspike_reg.errors import InputError
 
-__all__ = ["arrays_for", "fitting"]
+__all__ = ["arrays_for", "fitting", "is_paths"]
+
+
+def is_paths(inputs):
+    """Whether `inputs` are `datasets.Paths`, or something that has its inputs and its mask."""
+    return hasattr(inputs, "inputs") and hasattr(inputs, "mask")
 
 
 def arrays_for(ports, inputs, who):

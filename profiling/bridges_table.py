@@ -22,11 +22,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 
 import kspike_reg
 from kspike_reg.bridges import simulate
 from kspike_reg.experiments import Configuration
+from kspike_reg.files import write_json
 from kspike_reg.network import SPIKING, spiking_layers
+from kspike_reg.tables import markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "profiling" / "results"
@@ -123,8 +126,7 @@ def row(run):
 
 def table(runs):
     """All runs as Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(row, runs)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(pd.DataFrame(map(row, runs), columns=COLUMNS)) + "\n"
 
 
 def write(runs, arguments):
@@ -137,7 +139,7 @@ def write(runs, arguments):
         "results": runs,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bridges.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(RESULTS / "bridges.json", report)
     (RESULTS / "bridges.md").write_text(table(runs), encoding="utf-8")
 
 

@@ -24,6 +24,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kspike_reg import plotting, saving
+from kspike_reg.arguments import DEVICES as SHOWN
 from kspike_reg.energy import DEVICES, comparison, frames, profile, table_one
 from kspike_reg.energy.output import draw_layers
 from kspike_reg.experiments import Configuration
@@ -35,7 +36,6 @@ from kspike_reg.tables import markdown, write_table
 RESULTS = Path(__file__).parent / "results"
 # The networks whose activity stands in for that of the paper's.
 STANDING_IN = {"dense": "lif-elasticity", "LSTM": "slstm-hardening"}
-SHOWN = ("loihi", "loihi_davies2018", "v100_fp16", "v100_fp32", "cmos45_fp32")
 COMPARED = [name for name in DEVICES if name != "v100_paper"]
 ERROR = "RMSE / deviations"
 NANO = 1e-9

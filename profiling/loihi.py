@@ -23,6 +23,7 @@ import kspike_reg
 from kspike_reg.bridges import loihi_report
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.card import training_command
+from kspike_reg.files import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "profiling" / "results"
@@ -59,7 +60,7 @@ def main():
     environment = {"python": platform.python_version()} | {name: version(name) for name in packages}
     RESULTS.mkdir(parents=True, exist_ok=True)
     content = {"versions": environment, "results": results}
-    (RESULTS / "loihi.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(RESULTS / "loihi.json", content)
     (RESULTS / "loihi.md").write_text("\n".join(texts), encoding="utf-8")
 
 

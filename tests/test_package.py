@@ -40,6 +40,7 @@ ROOMS = {
     },
     "bridges": {
         "errors", "files", "graph", "lazy", "metrics", "model_inputs", "network", "neurons", "saving", "scaling",
+        "tables",
     },
     "plotting": {"files", "metrics"},
     "tables": {"files"},

@@ -2,7 +2,10 @@
 
 from dataclasses import asdict, dataclass
 
+import pandas as pd
+
 from kspike_reg.bridges.loihi_cores import CORES, LIMITS
+from kspike_reg.tables import markdown
 
 __all__ = ["METRICS", "LoihiLayer", "LoihiReport"]
 
@@ -106,14 +109,14 @@ class LoihiReport:
             f"{self.paths} paths of {self.time} steps, {self.chip_steps} steps of the chip each. On the host: "
             f"{', '.join(self.host)}.",
             "",
-            *_table(("error", *STAGES.values(), "emulator / trained"), self._errors()),
+            _table(("error", *STAGES.values(), "emulator / trained"), self._errors()),
             "",
-            *_table(
+            _table(
                 ("layer", "neurons", "cores", "spikes per neuron and step", "as in Keras", "synaptic events per path"),
                 self._activity(),
             ),
             "",
-            *_table(("of a core", "most used", "has"), self._cores()),
+            _table(("of a core", "most used", "has"), self._cores()),
             "",
             f"What did not fit: {'; '.join(self._misfits()) or 'nothing'}.",
         ]
@@ -147,4 +150,4 @@ class LoihiReport:
 
 
 def _table(head, rows):
-    return [f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows)]
+    return markdown(pd.DataFrame(list(rows), columns=head, dtype=object))

@@ -9,6 +9,7 @@ from kspike_reg.bridges.loihi_layers import plan_of
 from kspike_reg.bridges.loihi_quantise import quantise
 from kspike_reg.bridges.loihi_run import checked_inputs, simulate_on_loihi
 from kspike_reg.errors import InputError
+from kspike_reg.model_inputs import is_paths
 from kspike_reg.scaling import Standardise
 
 __all__ = ["loihi_report"]
@@ -29,7 +30,7 @@ def loihi_report(model, inputs, targets=None, progress=None):
     Raises:
         InputError: as `simulate_on_loihi`; paths of different lengths, no targets, or targets that do not fit.
     """
-    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+    if is_paths(inputs):
         if not inputs.mask.all():
             raise InputError("loihi_report: the paths differ in length; report on those of one length at a time")
         targets, inputs = inputs.targets if targets is None else targets, inputs.inputs

@@ -12,7 +12,7 @@ from kspike_reg.bridges.loihi_integers import integers_of
 from kspike_reg.bridges.loihi_layers import plan_of
 from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.errors import InputError
-from kspike_reg.model_inputs import arrays_for, fitting
+from kspike_reg.model_inputs import arrays_for, fitting, is_paths
 
 __all__ = ["LoihiRun", "checked_inputs", "simulate_on_loihi"]
 
@@ -140,7 +140,7 @@ def checked_inputs(graph, inputs, who):
     Raises:
         InputError: see `kspike_reg.model_inputs`.
     """
-    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+    if is_paths(inputs):
         inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
     arrays = arrays_for(graph.inputs, inputs, who)
     return [fitting(port, array, who) for port, array in zip(graph.inputs, arrays, strict=True)]

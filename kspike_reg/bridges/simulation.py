@@ -8,7 +8,7 @@ import numpy as np
 from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nengo_network import Layout, to_nengo
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.model_inputs import arrays_for, fitting
+from kspike_reg.model_inputs import arrays_for, fitting, is_paths
 
 __all__ = ["SIMULATORS", "Simulation", "simulate"]
 
@@ -109,7 +109,7 @@ def _run(run, model_or_network, inputs, progress, **options):
 
 def _data(layout, inputs):
     """Data of all steps by input node; an input without a time axis is the same at every step."""
-    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+    if is_paths(inputs):
         inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
     arrays = arrays_for(layout.inputs, inputs, "simulate")
     steps = {array.shape[1] for array in arrays if array.ndim == 3} or {1}

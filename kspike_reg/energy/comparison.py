@@ -106,7 +106,7 @@ def break_even(report, device, host):
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
-    at_rest, firing = (float(energy_at(report, rate, device, host)) for rate in (0, 1))
+    at_rest, firing = energy_at(report, (0, 1), device, host).tolist()
     to_spend = dense_energy(report, host) - at_rest
     if math.isclose(firing, at_rest, rel_tol=1e-12):  # but for rounding the same
         return math.copysign(math.inf, to_spend)

@@ -119,7 +119,7 @@ def break_even_frame(report, devices=tuple(DEVICES)):
         if device.event_driven
         for host in ([device] if "multiply_accumulate" in device.prices else dense)
     ]
-    rows = []
+    rows, here = [], mean_rate(report)
     for device, host in pairs:
         rate = break_even(report, device, host)
         verdict = "never" if rate <= 0 else "always" if rate >= 1 else "below it"
@@ -129,8 +129,8 @@ def break_even_frame(report, devices=tuple(DEVICES)):
                 "dense, and real values, on": host.name,
                 "break-even spikes per neuron and step": rate,
                 "spiking costs less": verdict,
-                "this network's": mean_rate(report),
-                "costs less here": "yes" if mean_rate(report) < rate else "no",
+                "this network's": here,
+                "costs less here": "yes" if here < rate else "no",
             }
         )
     return _frame(rows)

@@ -9,7 +9,7 @@ from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.graph import functional_of
-from kspike_reg.model_inputs import arrays_for, fitting
+from kspike_reg.model_inputs import arrays_for, fitting, is_paths
 
 __all__ = ["profile"]
 
@@ -100,7 +100,7 @@ def _stream(recorder, inputs, mask, batch_size):
 
 def _checked(graph, inputs, mask):
     """The inputs as a list of arrays in the model's order and precision, zeros in the padding, and the mask or None."""
-    if hasattr(inputs, "inputs") and hasattr(inputs, "mask"):  # datasets.Paths
+    if is_paths(inputs):
         if mask is not None:
             raise InputError("profile: the paths bring a mask of their own; leave out mask=...")
         inputs, mask = inputs.inputs, inputs.mask

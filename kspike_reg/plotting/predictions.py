@@ -58,18 +58,14 @@ def compared_predictions(paths, predictions, path, axes=None):
     Returns:
         The two axes.
     """
-    if axes is None:
-        axes = Picture((10, 4)).subplots(1, 2, sharey=True)
     steps = slice(0, paths.lengths[path])
-    for panel, across in zip(axes, (paths.steps[path, steps], paths.inputs[path, steps, 0]), strict=True):
+    axes, over = _two_panels(paths, path, axes)
+    for panel, across in zip(axes, over, strict=True):
         panel.plot(across, paths.targets[path, steps, 0], color=BLACK, linewidth=1.5, label="reference")
         for name, values, colour, line in zip(
             predictions, predictions.values(), cycle(COLOURS), cycle(LINES[1:]), strict=False
         ):
             panel.plot(across, values[path, steps, 0], color=colour, linestyle=line, linewidth=1, label=name)
-        panel.grid(alpha=0.3)
-    axes[0].set(xlabel="step", ylabel=label_of(paths.target_names[0], paths.units))
-    axes[1].set(xlabel=label_of(paths.input_names[0], paths.units))
     axes[0].legend()
     return axes
 
@@ -112,21 +108,29 @@ def prediction_spread(paths, prediction, spread, path=0, across=None, label=None
     Returns:
         The two axes.
     """
-    if axes is None:
-        axes = Picture((10, 4)).subplots(1, 2, sharey=True)
     steps = slice(0, paths.lengths[path])
-    over = paths.inputs[path, steps, 0] if across is None else np.asarray(across)[path, steps]
+    axes, over = _two_panels(paths, path, axes, across, label)
     middle, width = prediction[path, steps, 0], spread[path, steps, 0]
-    for panel, x in zip(axes, (paths.steps[path, steps], over), strict=True):
+    for panel, x in zip(axes, over, strict=True):
         # Piece by piece and opaque: where a path turns back, its bands lie upon one another.
         lower, upper = np.stack([x, middle - width], axis=1), np.stack([x, middle + width], axis=1)
         pieces = np.stack([lower[:-1], lower[1:], upper[1:], upper[:-1]], axis=1)
         panel.add_collection(PolyCollection(pieces, facecolor=BAND, edgecolor=BAND, zorder=1, label="spread"))
         panel.plot(x, paths.targets[path, steps, 0], color=BLACK, linewidth=1.5, label="reference")
         panel.plot(x, middle, color=VERMILION, linestyle="--", linewidth=1.5, label="network")
-        panel.grid(alpha=0.3)
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set(xlabel="step", ylabel=label_of(paths.target_names[0], paths.units))
-    axes[1].set(xlabel=label_of(paths.input_names[0], paths.units) if label is None else label)
     axes[0].legend()
     return axes
+
+
+def _two_panels(paths, path, axes, across=None, label=None):
+    """The two axes of one path, labelled, and what each is drawn over: its steps, and `across` or the first input."""
+    if axes is None:
+        axes = Picture((10, 4)).subplots(1, 2, sharey=True)
+    axes[0].set(xlabel="step", ylabel=label_of(paths.target_names[0], paths.units))
+    axes[1].set(xlabel=label_of(paths.input_names[0], paths.units) if label is None else label)
+    for panel in axes:
+        panel.grid(alpha=0.3)
+    steps = slice(0, paths.lengths[path])
+    over = paths.inputs[..., 0] if across is None else np.asarray(across)
+    return axes, (paths.steps[path, steps], over[path, steps])
