@@ -32,6 +32,7 @@ CHOICES = {
     "readout": ("membrane", "spikes"),
     "outside": ("warn", "raise", "ignore"),
     "simulator": ("nengo", "nengo-dl", "loihi"),
+    "to": ("nengo", "nir", "loihi-report"),
     "form": ("trained", "exact", "unit_threshold", "unit_resistance"),
     "device": (
         "loihi", "loihi_davies2018", "v100_paper", "v100_fp16", "v100_fp32", "spinnaker", "spinnaker2", "cpu", "gpu",
@@ -200,7 +201,7 @@ def describe_export(command):
     """Options of `kspike-reg export`."""
     command.add_argument("model", metavar="MODEL", help="a model.keras, or the name of a trained network")
     text = "a Nengo script with its weights, a NIR file, or a report on Loihi's emulator"
-    command.add_argument("--to", required=True, choices=("nengo", "nir", "loihi-report"), help=text)
+    command.add_argument("--to", required=True, choices=CHOICES["to"], help=text)
     text = "the file to write: .py (the weights beside it as .npz), .nir, or .md (the numbers beside it as .json)"
     command.add_argument("--out", required=True, metavar="FILE", help=text)
     command.add_argument("--overwrite", action="store_true", help="replace files that exist")

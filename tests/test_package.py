@@ -126,6 +126,7 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "outside": set(scaling.OUTSIDE),
         "device": set(energy.DEVICES),
         "simulator": set(simulation.SIMULATORS),
+        "to": set(cli.EXPORTS),
         "form": set(nir_parameters.FORMS),
     }
 
