@@ -37,6 +37,7 @@ def build(
     decay=None,
     threshold=None,
     readout_decay=None,
+    recompute=None,
     seed=0,
 ):
     """Build and compile a regression network: path in, path out (paper, eq. 13).
@@ -64,6 +65,8 @@ def build(
             a uniform draw; None as in the paper. SLSTM has none; ignored by the baselines.
         threshold: of the spiking layers, likewise, numbers of 1e-4 or more; ignored by the baselines.
         readout_decay: of the two layers of integrators, likewise, in [0, 1]; ignored by the baselines.
+        recompute: into how many pieces the spiking layers and the integrators cut a path to save memory in training,
+            see `neurons.layer.NeuronLayer`; ignored by the baselines.
         seed: of the initial weights; the same seed gives the same network.
 
     Returns:
@@ -92,13 +95,13 @@ def build(
 
     seeds = iter(int(word) for word in np.random.SeedSequence(seed).generate_state(5 * (sizes["depth"] + 2)))
     inputs = keras.Input((timesteps, sizes["features"]), name="inputs")
-    firing = {"surrogate": surrogate, "reset": reset, "threshold": threshold, "decay": decay}
+    firing = {"surrogate": surrogate, "reset": reset, "threshold": threshold, "decay": decay, "recompute": recompute}
     x = inputs
     for number in range(1, sizes["depth"] + 1):
         output = readout if number == sizes["depth"] else "spikes"
         x = _hidden(kind, sizes["units"], x.shape[-1], seeds, f"{kind}_{number}", output=output, **firing)(x)
     for name, width in (("decoding", sizes["units"]), ("population", sizes["population"])):
-        x = _readout(kind, width, x.shape[-1], seeds, name, readout_decay)(x)
+        x = _readout(kind, width, x.shape[-1], seeds, name, readout_decay, recompute)(x)
     model = keras.Model(inputs, PopulationMean(sizes["outputs"], name="mean")(x), name=kind)
     compile_for_regression(model)
     return model
@@ -158,13 +161,14 @@ def _hidden(kind, units, fan_in, seeds, name, output, threshold, decay, **firing
     return SPIKING[kind](units, return_sequences=True, output=output, name=name, **options, **firing)
 
 
-def _readout(kind, units, fan_in, seeds, name, decay):
+def _readout(kind, units, fan_in, seeds, name, decay, recompute):
     options = _within_fan_in(fan_in, seeds)
     if kind in BASELINES:
         return keras.layers.Dense(units, name=name, **options)
     if kind == "slstm" and decay is None:
         decay = (0.0, 1.0)
-    return LeakyIntegrator(units, return_sequences=True, name=name, **options, **_start("readout_decay", decay, seeds))
+    options |= _start("readout_decay", decay, seeds)
+    return LeakyIntegrator(units, return_sequences=True, name=name, recompute=recompute, **options)
 
 
 def _start(name, value, seeds):

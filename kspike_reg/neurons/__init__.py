@@ -4,6 +4,7 @@ from kspike_reg.neurons.leaky import LeakyIntegrator, LeakyIntegratorCell
 from kspike_reg.neurons.lif import LIF, LIFCell
 from kspike_reg.neurons.population import PopulationMean
 from kspike_reg.neurons.rlif import RLIF, RLIFCell
+from kspike_reg.neurons.roads import road, set_road
 from kspike_reg.neurons.slstm import SLSTM, SLSTMCell
 
 __all__ = [
@@ -16,4 +17,6 @@ __all__ = [
     "PopulationMean",
     "RLIFCell",
     "SLSTMCell",
+    "road",
+    "set_road",
 ]

@@ -6,6 +6,7 @@ and so may serve all steps of a path at once, and `advance`, the recurrence:
     cell(inputs, states) = advance(project(inputs), states)
 """
 
+import importlib
 import math
 
 import keras
@@ -47,6 +48,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
 
     projections = 1  # input currents per neuron: one, or one for each gate
     recurrent_dropout = 0.0  # overridden by cells that have recurrent weights
+    compiled = None  # module with the KERNEL of this neuron, for the compiled road; None where there is none
 
     def __init__(
         self,
@@ -92,12 +94,16 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         Returns:
             `W h + b`, shape (..., projections * units).
         """
+        currents = self.weigh(inputs, training)
+        return currents if self.bias is None else currents + self.bias
+
+    def weigh(self, inputs, training=False):
+        """Input currents without bias, `W h`; arguments and shapes as in `project`."""
         if training and self.dropout > 0:
             step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
             mask = self.get_dropout_mask(step)
             inputs = inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
-        currents = ops.matmul(inputs, self.kernel)
-        return currents if self.bias is None else currents + self.bias
+        return ops.matmul(inputs, self.kernel)
 
     def advance(self, currents, states, training=False):
         """The recurrence: one step, given the input currents; each kind of cell has its own.
@@ -114,6 +120,29 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
 
     def call(self, inputs, states, training=False):
         return self.advance(self.project(inputs, training), states, training)
+
+    def ordered(self, states):
+        """States in the cell's order from the order of the neuron's equations, and back."""
+        return list(states)
+
+    def compiled_sequence(self):
+        """What runs whole paths of this cell on the compiled road, a `neurons.compiled.sequence.Sequence`."""
+        # numba takes its time to load; models that are only built, saved or read do without.
+        from kspike_reg.neurons.compiled.sequence import Sequence
+
+        return Sequence(importlib.import_module(self.compiled).KERNEL, **self._compiled_options())
+
+    def compiled_weights(self):
+        """The weights beside kernel and bias that the compiled road takes.
+
+        Returns:
+            The parameters in the order of the neuron's kernel, tensors (units,), and the recurrent weights (units,
+            projections * units), or None.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: a cell with a kernel says what the kernel's parameters are")
+
+    def _compiled_options(self):
+        return {"options": (), "leading": 0}
 
     def get_initial_state(self, batch_size=None):
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
@@ -259,12 +288,23 @@ class SpikingCell(NeuronCell):
         """Order the pair so that the output leads; given such a pair, back to (spikes, membrane)."""
         return (spikes, membrane) if self.output == "spikes" else (membrane, spikes)
 
+    def ordered(self, states):
+        return [*self.output_first(*states[:2]), *states[2:]]
+
     def spikes_of(self, outputs):
         """The spikes behind this cell's outputs, any shape (..., units): the membrane tells when it has fired."""
         if self.output == "spikes":
             return outputs
         outputs = ops.convert_to_tensor(outputs)
         return surrogates.spike(outputs - ops.cast(self.threshold, outputs.dtype), self.surrogate)
+
+    def _compiled_options(self):
+        return {
+            "options": (self.reset == "subtract", self.reset == "zero", not self.detach_reset),
+            "leading": OUTPUTS.index(self.output),
+            "surrogate": self.surrogate,
+            "scale": self.surrogate_scale,
+        }
 
     @property
     def firing(self):

@@ -1,15 +1,15 @@
 """From cell to layer: one subclass of `keras.layers.RNN` that all neuron layers share."""
 
-import keras
+import itertools
 
-from kspike_reg.errors import InputError
+import keras
+from keras import ops
+
+from kspike_reg.errors import InputError, require_whole
+from kspike_reg.neurons import roads
 from kspike_reg.neurons.options import constructor_options, show_full_signature
 
 __all__ = ["NeuronLayer"]
-
-# Up to this many steps the loop is laid out step by step where the number of steps is known: half the time of a
-# symbolic loop, at a cost in tracing that grows with the steps.
-LONGEST_UNROLLED = 32
 
 
 class NeuronLayer(keras.layers.RNN):
@@ -25,7 +25,10 @@ class NeuronLayer(keras.layers.RNN):
         return_state: whether to return the final states too.
         go_backwards: whether to run through the path from its end.
         stateful: whether the final state of one call is the initial state of the next.
-        unroll: whether to lay out the loop step by step; None does so for short paths of known length.
+        unroll: whether to lay out the loop step by step in the backend's operations; None takes the fastest road
+            (see `neurons.roads`).
+        recompute: into how many pieces to cut the path so as to save memory in training: the backward pass runs each
+            piece forward once more, and needs the memory of one piece in place of the whole path. None keeps all.
         zero_output_for_mask: whether masked steps give zeros; by default they repeat the last valid output.
         **options: the options of the cell, and name, dtype, trainable and activity_regularizer as for every layer.
 
@@ -47,9 +50,12 @@ class NeuronLayer(keras.layers.RNN):
         go_backwards=False,
         stateful=False,
         unroll=None,
+        recompute=None,
         zero_output_for_mask=False,
         **options,
     ):
+        if recompute is not None:
+            require_whole(type(self).__name__, recompute=recompute)
         known = constructor_options(self.cell_class)
         cell = self.cell_class(
             units,
@@ -68,6 +74,7 @@ class NeuronLayer(keras.layers.RNN):
             zero_output_for_mask=zero_output_for_mask,
             **options,
         )
+        self.recompute = recompute
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -86,24 +93,60 @@ class NeuronLayer(keras.layers.RNN):
         return self.cell.units
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        steps = sequences.shape[1]
-        # Laid-out loops treat masks differently from backend to backend, so masked paths take the symbolic one.
-        short = mask is None and steps is not None and steps <= LONGEST_UNROLLED
+        # Masked steps repeat the output before them, which may lie in the piece before.
+        if not training or self.recompute is None or mask is not None:
+            return self._run(sequences, initial_state, mask, training)
+        steps = ops.shape(sequences)[1]
+        count = self.recompute if sequences.shape[1] is None else min(self.recompute, sequences.shape[1])
+        ends = [steps * number // count for number in range(count + 1)]
+        pieces = [sequences[:, start:stop] for start, stop in itertools.pairwise(ends)]
+        again = keras.remat(lambda piece, *states: self._run(piece, list(states), None, training))
+        parts, states = [], initial_state
+        for piece in reversed(pieces) if self.go_backwards else pieces:
+            last_output, outputs, states = again(piece, *states)
+            parts.append(outputs)
+        return last_output, ops.concatenate(parts, axis=1), states
+
+    def _run(self, sequences, initial_state, mask, training):
+        """What `inner_loop` gives, by the fastest road that is open."""
+        road = roads.choose(self.cell, sequences, mask, self.unroll, training)
+        if road == "compiled":
+            return self._run_compiled(sequences, initial_state, training)
         loop = keras.layers.RNN(
             _Recurrence(self.cell, training),
             return_sequences=self.return_sequences,
             go_backwards=self.go_backwards,
             stateful=self.stateful,
-            unroll=short if self.unroll is None else self.unroll,
+            unroll=road == "unrolled",
             zero_output_for_mask=self.zero_output_for_mask,
             name=self.name,
         )
         return loop.inner_loop(self.cell.project(sequences, training), initial_state, mask)
 
+    def _run_compiled(self, sequences, initial_state, training):
+        # numba takes its time to load; models that are only built, saved or read do without.
+        from kspike_reg.neurons.compiled import paths
+
+        cell = self.cell
+        currents = cell.weigh(ops.flip(sequences, axis=1) if self.go_backwards else sequences, training)
+        width = cell.projections * cell.units
+        parameters, recurrent = cell.compiled_weights()
+        outputs, states = paths.run(
+            cell.compiled_sequence(),
+            training,
+            currents,
+            ops.zeros((width,), currents.dtype) if cell.bias is None else cell.bias,
+            ops.zeros((0, width), currents.dtype) if recurrent is None else recurrent,
+            ops.stack([ops.cast(parameter, currents.dtype) for parameter in parameters]),
+            ops.stack(cell.ordered(initial_state)),
+        )
+        return outputs[:, -1], outputs, cell.ordered(ops.unstack(states, len(initial_state)))
+
     def get_config(self):
         config = super().get_config()
         del config["cell"]
         of_cell = self.cell.get_config()
+        config["recompute"] = self.recompute
         return config | {name: of_cell[name] for name in constructor_options(self.cell_class)}
 
     @classmethod

@@ -38,6 +38,8 @@ class LeakyIntegratorCell(LeakyCell):
         states: [U] of the last step, (batch, units).
     """
 
+    compiled = "kspike_reg.neurons.compiled.leaky"
+
     def __init__(self, units, **options):
         super().__init__(units, **options)
         self.state_size = [self.units]
@@ -45,6 +47,9 @@ class LeakyIntegratorCell(LeakyCell):
     def advance(self, current, states, training=False):
         membrane = leaky_integrator_step(current, states[0], decay=self.decay)
         return membrane, [membrane]
+
+    def compiled_weights(self):
+        return [self.decay], None
 
 
 @keras.saving.register_keras_serializable("kspike_reg")

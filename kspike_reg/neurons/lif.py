@@ -68,10 +68,15 @@ class LIFCell(SpikingCell, LeakyCell):
         states: [S, U] of the last step, or [U, S] where `output="membrane"`; each (batch, units).
     """
 
+    compiled = "kspike_reg.neurons.compiled.lif"
+
     def advance(self, current, states, training=False):
-        spikes, membrane = self.output_first(*states)
-        states = list(self.output_first(*self.step(current, membrane, spikes, training)))
+        spikes, membrane = self.ordered(states)
+        states = self.ordered(self.step(current, membrane, spikes, training))
         return states[0], states
+
+    def compiled_weights(self):
+        return [self.threshold, self.decay, ops.zeros((self.units,), self.compute_dtype)], None
 
     def step(self, current, membrane, spikes, training):
         """(S[t], U[t]) by the pure step, with this cell's weights.

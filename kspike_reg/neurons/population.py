@@ -44,6 +44,8 @@ class PopulationMean(keras.layers.Layer):
 
     def _groups(self, inputs):
         """The neurons by the output that they vote on, shape (..., outputs, neurons / outputs)."""
+        if self.outputs == 1:  # without the copy that stacking makes
+            return ops.expand_dims(inputs, axis=-2)
         return ops.stack(ops.split(inputs, self.outputs, axis=-1), axis=-2)
 
     def compute_output_shape(self, input_shape):

@@ -76,6 +76,11 @@ class RLIFCell(LIFCell):
         shape = (self.units, self.units) if self.recurrence == "dense" else (self.units,)
         self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, options="recurrent")
 
+    def compiled_weights(self):
+        if self.recurrence == "one_to_one":
+            return [self.threshold, self.decay, self.recurrent_kernel], None
+        return super().compiled_weights()[0], self.recurrent_kernel
+
     def step(self, current, membrane, spikes, training):
         return rlif_step(
             current,

@@ -79,6 +79,7 @@ class SLSTMCell(SpikingCell):
     """
 
     projections = 4
+    compiled = "kspike_reg.neurons.compiled.slstm"
 
     def __init__(
         self,
@@ -117,8 +118,7 @@ class SLSTMCell(SpikingCell):
         return open_forget_gate
 
     def advance(self, currents, states, training=False):
-        *pair, carry = states
-        spikes, membrane = self.output_first(*pair)
+        spikes, membrane, carry = self.ordered(states)
         spikes, membrane, carry = slstm_step(
             currents,
             membrane,
@@ -128,8 +128,11 @@ class SLSTMCell(SpikingCell):
             feedback=self._drop_recurrent(membrane, training),
             **self.firing,
         )
-        states = [*self.output_first(spikes, membrane), carry]
+        states = self.ordered([spikes, membrane, carry])
         return states[0], states
+
+    def compiled_weights(self):
+        return [self.threshold], self.recurrent_kernel
 
 
 @keras.saving.register_keras_serializable("kspike_reg")

@@ -12,7 +12,7 @@ from keras import ops
 
 from kspike_reg.errors import InputError
 
-__all__ = ["derivative", "names", "register", "spike"]
+__all__ = ["derivative", "function", "names", "register", "spike"]
 
 _REGISTRY = {}
 
@@ -58,6 +58,27 @@ def names():
     return tuple(_REGISTRY)
 
 
+def function(surrogate):
+    """The function that is registered under a name.
+
+    Args:
+        surrogate: a registered name, see `names()`.
+
+    Returns:
+        `function(x, scale=default)`.
+
+    Raises:
+        InputError: the name is not registered.
+    """
+    check(surrogate)
+    return _REGISTRY[surrogate]
+
+
+def scale_of(surrogate, scale=None):
+    """The surrogate's scale, a float: the one that is given, or the default of its function."""
+    return float(inspect.signature(function(surrogate)).parameters["scale"].default if scale is None else scale)
+
+
 def derivative(x, surrogate="atan", scale=None):
     """The surrogate's derivative at `x`.
 
@@ -73,8 +94,8 @@ def derivative(x, surrogate="atan", scale=None):
         InputError: the name is not registered, or the scale is not positive.
     """
     check(surrogate, scale)
-    function = _REGISTRY[surrogate]
-    return function(x) if scale is None else function(x, scale)
+    of_distance = _REGISTRY[surrogate]
+    return of_distance(x) if scale is None else of_distance(x, scale)
 
 
 def check(surrogate, scale=None):

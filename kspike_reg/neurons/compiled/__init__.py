@@ -1,0 +1,1 @@
+"""Whole paths of neurons in compiled loops."""

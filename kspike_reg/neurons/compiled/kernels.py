@@ -1,0 +1,89 @@
+"""What a neuron gives for its paths to be compiled: a step, how to get the states back, and the step's reverse.
+
+They are functions on one tile and one step (see `loops`), compiled for one kind of number and handed to the loops as
+pointers, so that the loops are compiled once for all neurons. Numba keeps the machine code on disk.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numba import types
+
+from kspike_reg.neurons.compiled.loops import Apart
+
+__all__ = ["Kernel", "TileFunction", "advances", "restores", "reverses"]
+
+
+class TileFunction:
+    """A function on the buffers of a tile, in machine code for single or double precision."""
+
+    def __init__(self, function, axes, on_disk=True):
+        """
+        Args:
+            function: of the rows in use and arrays, without a result.
+            axes: the number of axes of each argument but the first; None stands for a Python float.
+            on_disk: whether to keep the machine code on disk, for a function that stands in a file.
+        """
+        self.function, self.axes, self.on_disk = function, axes, on_disk
+        self.compiled = {}
+
+    def of(self, dtype):
+        """The machine code for a NumPy dtype; compiled at the first call.
+
+        Raises:
+            numba.core.errors.NumbaError: numba does not know what the function does.
+        """
+        if dtype not in self.compiled:
+            number = numba.from_dtype(np.dtype(dtype))
+            arguments = [types.float64 if axes is None else types.Array(number, axes, "C") for axes in self.axes]
+            compiler = numba.cfunc(
+                types.void(types.int64, *arguments),
+                cache=self.on_disk,
+                error_model="numpy",
+                pipeline_class=Apart,
+            )
+            self.compiled[dtype] = compiler(self.function)
+        return self.compiled[dtype]
+
+
+def advances(function):
+    """A step: function(rows, incoming, states, parameters, options, kept).
+
+    `states` goes from those of the last step to those of this one in place, `kept` is filled with what the way back
+    needs; `incoming` may be overwritten.
+    """
+    return TileFunction(function, (2, 3, 2, 1, 2))
+
+
+def restores(function):
+    """The states after a step from what it kept: function(rows, kept, parameters, states) fills `states`."""
+    return TileFunction(function, (2, 2, 3))
+
+
+def reverses(function):
+    """A step in reverse: function(rows, kept, previous, parameters, options, slopes, gradients, incoming, sums).
+
+    `kept` is of this step, `previous` are the states before it, `slopes` the surrogate's derivative at its membranes.
+    `gradients` goes from those of the states after the step to those before it in place, but for what the recurrent
+    weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums` (number, units) the
+    gradients of the parameters are added.
+    """
+    return TileFunction(function, (2, 3, 2, 1, 2, 3, 2, 2))
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A neuron's functions on a tile.
+
+    Attributes:
+        advance, restore, reverse: see `advances`, `restores` and `reverses`.
+        columns: numbers per neuron that a step keeps, the membrane first.
+        feedback: which of the states recurrent weights see.
+    """
+
+    advance: TileFunction
+    restore: TileFunction
+    reverse: TileFunction
+    columns: int = 1
+    feedback: int = 0
