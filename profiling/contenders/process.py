@@ -109,21 +109,17 @@ class Holder:
             contender.run(mode, contender.chosen[mode])
         return (time.perf_counter() - start) / contender.runs[mode]
 
-    def forget(self):
-        """Let go of all contenders."""
-        self.prepared.clear()
-
-    def fresh(self, name, case, form, steps=3):
+    def fresh(self, name, case, steps=3):
         """Seconds until the first step of training is done, and the memory that such steps take; once in a process."""
         case = Case(**case)
         case.data()  # so that NumPy's own needs are in the size before
         before = memory()
         start = time.perf_counter()
         contender = self.contenders[name](case)
-        contender.run("training", form)
+        contender.run("training", contender.forms[0])
         first = time.perf_counter() - start
         for _ in range(steps - 1):
-            contender.run("training", form)
+            contender.run("training", contender.forms[0])
         peak = peak_memory()
         return {"first / s": first, "peak / MiB": peak - before, "whole process / MiB": peak, **contender.on_device()}
 
