@@ -56,10 +56,10 @@ def main(arguments=None):
     options = read(arguments)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     folder = options.out or RESULTS / ("speed" if backend == "tensorflow" else f"speed_{backend}")
-    record = Record(prepare_folder(folder) / "speed.json", options.seconds)
+    record = Record(prepare_folder(folder) / "speed.json", options.seconds, not options.uncompiled)
     for kind in options.kinds:
         for part in options.parts:
-            PARTS[part](record, kind, cases_of(kind, options.sizes), options.seconds)
+            PARTS[part](record, kind, cases_of(kind, options.sizes))
     print(write_report(record.content, folder))
     print(f"\nwrote speed.json, speed.md and the figures in {folder}")
 
@@ -73,6 +73,9 @@ def read(arguments):
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--seconds", type=float, default=60, help="for the rounds of a case, if five take no longer")
+    parser.add_argument(
+        "--uncompiled", action="store_true", help="leave out what torch.compile makes of the other packages' networks"
+    )
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="for the record, tables and figures")
     options = parser.parse_args(arguments)
     try:
@@ -101,15 +104,16 @@ class Record:
 
     Args:
         file: its name; a record of the same machine and versions is gone on with.
-        seconds: for the settings.
+        seconds: until which the rounds of a case begin.
+        compiled: whether other packages' compiled forms are tried.
 
     Raises:
         InputError: the file is the record of something else.
     """
 
-    def __init__(self, file, seconds):
+    def __init__(self, file, seconds, compiled=True):
         self.file = file
-        settings = {"seed": SEED, "rounds": ROUNDS[0], "seconds": seconds}
+        settings = {"seed": SEED, "rounds": ROUNDS[0], "seconds": seconds, "compiled": compiled}
         self.content = json.loads(json.dumps({"settings": settings, "environment": environment()}))
         self.content |= {part: [] for part in PARTS}
         if not file.exists():
@@ -160,31 +164,35 @@ def frameworks(told):
     return ["keras", "torch"] if other and (other["device"] == "cuda") == on_accelerator else ["keras"]
 
 
-# Parts: each a function of (record, kind, cases, seconds).
+# Parts: each a function of (record, kind, cases).
 
 
-def rounds(record, kind, cases, seconds):
+def rounds(record, kind, cases):
     """Every contender at every size, in turns."""
     for case in cases:
         if not record.has("rounds", **case.as_dictionary()):
             with ExitStack() as stack:
                 told = frameworks(record.content["environment"])
                 processes = [stack.enter_context(Process(framework)) for framework in told]
-                record.add("rounds", measured(case, processes, seconds))
+                record.add("rounds", measured(case, processes, record.content["settings"]))
 
 
-def measured(case, processes, seconds):
+def measured(case, processes, settings):
     """One case, as a row of the record."""
     print(f"{case.name}: ", end="", flush=True)
     homes, forms, failed = {}, {}, {}
     for process in processes:
         for name in names(process, case.kind):
             try:
-                forms[name] = process.ask("prepare", name=name, case=case.as_dictionary())
+                forms[name] = process.ask(
+                    "prepare", name=name, case=case.as_dictionary(), compiled=settings["compiled"]
+                )
                 homes[name] = process
             except ContenderError as error:
                 failed[name] = str(error)
-    times = in_turns({name: (process, name) for name, process in homes.items()}, seconds, failed)
+    times = in_turns({name: (process, name) for name, process in homes.items()}, settings["seconds"], failed)
+    for name in {FLOOR, OURS} & failed.keys():
+        raise ContenderError(f"{case.name}, {name}: {failed[name]}")
     row = case.as_dictionary() | {"rounds": len(times[MODES[0]][FLOOR]), "failed": failed}
     peers = [name for name, process in homes.items() if process.framework == "torch" and name not in failed]
     for mode in MODES:
@@ -246,7 +254,7 @@ def spread(numbers):
     return {"median": median, "lower quartile": lower, "upper quartile": upper}
 
 
-def fresh(record, kind, cases, seconds):
+def fresh(record, kind, cases):
     """First call and memory of every contender but the products, each in a process of its own.
 
     At fixed sizes; where the cases are not the star or the grid, at theirs.
@@ -279,7 +287,7 @@ def tried(process, name, case):
     return told
 
 
-def linearity(record, kind, cases, seconds, lines=LINES):
+def linearity(record, kind, cases, lines=LINES):
     """Time for a step of a path over longer paths, and over larger batches, relative to the first of each."""
     for line, sizes in lines.items():
         if record.has("linearity", kind=kind, line=line):
@@ -288,7 +296,9 @@ def linearity(record, kind, cases, seconds, lines=LINES):
         with Process("keras") as process:
             for case in own:
                 process.ask("prepare", name=OURS, case=case.as_dictionary(), label=case.name)
-            times = in_turns({case.name: (process, case.name) for case in own}, seconds, failed)
+            times = in_turns(
+                {case.name: (process, case.name) for case in own}, record.content["settings"]["seconds"], failed
+            )
         if failed:
             raise ContenderError(f"linearity: {failed}")
         rows = []
@@ -303,11 +313,13 @@ def linearity(record, kind, cases, seconds, lines=LINES):
         print(f"{kind}: linearity over {line} done")
 
 
-def retracings(record, kind, cases, seconds):
+def retracings(record, kind, cases):
     """How often a layer's Python code runs when a new batch size or length comes."""
     if not record.has("retracings", kind=kind):
         with Process("keras") as process:
-            record.add("retracings", *process.ask("retracings", kind=kind, units=min(c.units for c in cases), sizes=MET))
+            record.add(
+                "retracings", *process.ask("retracings", kind=kind, units=min(c.units for c in cases), sizes=MET)
+            )
 
 
 PARTS = {"rounds": rounds, "fresh": fresh, "linearity": linearity, "retracings": retracings}

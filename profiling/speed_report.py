@@ -117,7 +117,11 @@ def longest_line(cases, size):
 def draw_line(axes, cases, size, mode, looks):
     """One line for each contender, with quartiles as bars; what is held is told on the panel."""
     for name, (style, marker) in looks.items():
-        points = [(case[size], case[mode]["contenders"][name]["seconds"]) for case in cases if name in case[mode]["contenders"]]
+        points = [
+            (case[size], case[mode]["contenders"][name]["seconds"])
+            for case in cases
+            if name in case[mode]["contenders"]
+        ]
         if not points:
             # For the legend, which one panel has for all.
             axes.plot([], [], marker=marker, markersize=4, label=name, **style)

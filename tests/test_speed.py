@@ -13,8 +13,7 @@ from kspike_reg.energy.counts import cost_of
 from kspike_reg.errors import InputError
 from kspike_reg.neurons.layer import NeuronLayer
 
-PROFILING = Path(__file__).parents[1] / "profiling"
-sys.path.append(str(PROFILING))
+sys.path.append(str(Path(__file__).parents[1] / "profiling"))
 
 import speed
 from contenders import keras_networks
@@ -24,6 +23,7 @@ from contenders.process import MODES, ContenderError, Process
 pytestmark = pytest.mark.skipif(
     keras_networks.BACKEND != "tensorflow", reason="the processes that are started here run TensorFlow"
 )
+PROFILING = Path(speed.__file__).parent
 PEERS = [name for name in ("snntorch", "spikingjelly", "norse") if find_spec(name)]
 CASES = [Case(kind, units=6, steps=3, batch=4) for kind in speed.KINDS]
 by_kind = pytest.mark.parametrize("case", CASES, ids=speed.KINDS)
@@ -171,7 +171,7 @@ def test_snntorch_network_is_the_same_network(case, tmp_path):
 
 def test_the_script_measures_every_contender_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    line = ["--kinds", "rlif", "--sizes", "8x3x4", "--seconds", "0", "--out", str(tmp_path)]
+    line = ["--kinds", "rlif", "--sizes", "8x3x4", "--seconds", "0", "--uncompiled", "--out", str(tmp_path)]
     speed.main([*line, "--parts", "rounds", "retracings"])
     content = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     (row,) = content["rounds"]
@@ -219,7 +219,7 @@ def test_memory_and_first_call_are_those_of_a_fresh_process():
 def test_linearity_is_relative_to_the_first_size(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     record = speed.Record(tmp_path / "speed.json", seconds=0)
-    speed.linearity(record, "lif", [], seconds=0, lines={"steps": [(6, 3, 4), (6, 5, 4)]})
+    speed.linearity(record, "lif", [], lines={"steps": [(6, 3, 4), (6, 5, 4)]})
     first, second = record.content["linearity"]
     assert (first["steps"], second["steps"]) == (3, 5)
     for mode in MODES:

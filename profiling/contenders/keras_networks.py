@@ -14,9 +14,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+
 from contenders.cases import DEPTH, FEATURES, OUTPUTS, RECURRENT, SEED
 from contenders.process import MEBI, Contender
-
 from kspike_reg import build
 from kspike_reg.experiments.run import environment
 from kspike_reg.network import compile_for_regression
@@ -172,14 +172,14 @@ def jax_functions(model, inputs, targets):
         logs, kept["state"] = model.train_function(state, repeat((inputs, targets)))
         jax.block_until_ready((logs, kept["state"]))
 
-    # Training gives its buffers away, so inference keeps weights of its own.
-    weights = [
+    # Either gives the buffers of its state away and gets others back, so each has its own.
+    kept["weights"] = [
         [jax.numpy.array(variable.value) for variable in variables]
         for variables in (model.trainable_variables, model.non_trainable_variables)
     ]
 
     def inference():
-        outputs, _ = model.predict_function(weights, repeat((inputs,)))
+        outputs, kept["weights"] = model.predict_function(kept["weights"], repeat((inputs,)))
         jax.block_until_ready(outputs)
 
     return {"training": training, "inference": inference}

@@ -90,12 +90,16 @@ class Holder:
         """The contenders that take part for this kind of network."""
         return [name for name, contender in self.contenders.items() if kind in contender.kinds]
 
-    def prepare(self, name, case, label=None):
-        """Build a contender, warm up all forms that it has, and keep the fastest for each mode: their names."""
+    def prepare(self, name, case, label=None, compiled=True):
+        """Build a contender, warm up all forms that it has, and keep the fastest for each mode: their names.
+
+        `compiled` tells whether forms that are compiled first, for half a minute perhaps, are tried too.
+        """
         contender = self.contenders[name](Case(**case))
+        forms = [form for form in contender.forms if compiled or "compiled" not in form]
         contender.chosen, contender.runs = {}, {}
         for mode in MODES:
-            times = {form: trial(contender, mode, form) for form in contender.forms}
+            times = {form: trial(contender, mode, form) for form in forms}
             contender.chosen[mode] = min(times, key=times.get)
             contender.runs[mode] = math.ceil(SHORTEST / min(times.values()))
         self.prepared[label or name] = contender

@@ -6,8 +6,9 @@ the one before it, as in a recurrence, though its result is not what the next on
 
 import jax
 import numpy as np
-from contenders.cases import SEED, layers_of
 from jax import numpy as jnp
+
+from contenders.cases import SEED, layers_of
 
 
 def arrays(case):

@@ -6,6 +6,7 @@ for the one before it, as in a recurrence, though its result is not what the nex
 
 import numpy as np
 import tensorflow as tf
+
 from contenders.cases import SEED, layers_of
 
 
@@ -75,9 +76,7 @@ def functions(case, steps_of):
                 states, recurrent_kernel = recurrent
                 by_step = tf.reshape(gradients, (*states.shape[:2], recurrent_kernel.shape[1]))
                 results.append(steps_of(by_step, recurrent_kernel, transposed=True))
-                results.append(
-                    tf.matmul(tf.reshape(states, (-1, states.shape[2])), gradients, transpose_a=True)
-                )
+                results.append(tf.matmul(tf.reshape(states, (-1, states.shape[2])), gradients, transpose_a=True))
             results.append(tf.matmul(inputs, gradients, transpose_a=True))
             if number:
                 results.append(tf.matmul(gradients, kernel, transpose_b=True))

@@ -3,7 +3,9 @@
 Three spiking layers, of which the last hands on its membrane, two layers of leaky integrators, the mean; the mean
 squared error, AdamW with its fused step; decays and thresholds are learned where the package offers it. Each is tried
 in all its forms, and the fastest counts: whole layers over all steps, where inputs are projected at once, or all layers
-step by step. Subnormal numbers are flushed to zero. Time is the first axis, as these packages have it.
+step by step, or whole layers with each neuron's step compiled by torch.compile. Compiling the whole network lays out
+its steps, and took minutes at 20 of them; it made SpikingJelly's multi-step mode, whose way back is written by hand, no
+faster. Subnormal numbers are flushed to zero. Time is the first axis, as these packages have it.
 
 SpikingJelly and Norse have no spiking LSTM whose output is a membrane that fires: SpikingJelly's has gates that spike,
 Norse's LSNN is no LSTM.
@@ -14,10 +16,8 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 
-# SpikingJelly asks for TensorBoard, that for TensorFlow if it is there, which dies beside Triton in one process.
-sys.modules["tensorflow"] = None
-
 import torch
+
 from contenders.cases import DEPTH, FEATURES, OUTPUTS, SEED
 from contenders.process import MEBI, Contender
 
@@ -25,18 +25,25 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DECAY = THRESHOLD = 0.1
 PACKAGES = ("snntorch", "spikingjelly", "norse")
 
+# SpikingJelly asks for TensorBoard, that for TensorFlow if it is there, which dies beside Triton in one process.
+sys.modules["tensorflow"] = None
+
 torch.set_flush_denormal(True)
+# The neurons' steps share code, but not what it is compiled for: layer, first or later step, training or inference.
+torch._dynamo.config.recompile_limit = 64
 
 
 class TorchNetwork(Contender):
     """A PyTorch module in training; subclasses say which."""
 
-    forms = ("layer by layer", "step by step")
+    forms = ("layer by layer", "step by step", "layer by layer, steps compiled")
 
     def __init__(self, case):
         super().__init__(case)
         torch.manual_seed(SEED)
-        self.inputs, self.targets = (torch.from_numpy(each).transpose(0, 1).contiguous().to(DEVICE) for each in case.data())
+        self.inputs, self.targets = (
+            torch.from_numpy(each).transpose(0, 1).contiguous().to(DEVICE) for each in case.data()
+        )
         self.model = Network(self.layers(), self.forms).to(DEVICE)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
         self.modes = {"training": self.train, "inference": self.infer}
@@ -79,13 +86,17 @@ class Network(torch.nn.Module):
     def __init__(self, layers, forms):
         super().__init__()
         self.stack = torch.nn.ModuleList(layers)
-        ways = {"layer by layer": self.by_layers, "step by step": self.by_steps}
+        ways = {
+            "layer by layer": self.by_layers,
+            "step by step": self.by_steps,
+            "layer by layer, steps compiled": lambda paths: self.by_layers(paths, compiled=True),
+        }
         self.forms = {form: ways[form] for form in forms}
 
-    def by_layers(self, paths):
+    def by_layers(self, paths, **options):
         """Each layer over all steps before the next one."""
         for layer in self.stack:
-            paths = layer(paths)
+            paths = layer(paths, **options)
         return mean_of_groups(paths)
 
     def by_steps(self, paths):
@@ -116,17 +127,19 @@ class Stepped(torch.nn.Module):
     def __init__(self, projection, neurons, advance, learned=()):
         super().__init__()
         self.project, self.neurons, self.rule = projection, neurons, advance
+        self.compiled_rule = torch.compile(advance, dynamic=False)
         self.learned = torch.nn.ParameterList(learned)
 
     def advance(self, currents, state):
         """One step."""
         return self.rule(self.neurons, currents, state)
 
-    def forward(self, paths):
+    def forward(self, paths, compiled=False):
         """All steps: inputs (time, batch, features) to outputs (time, batch, units)."""
+        rule = self.compiled_rule if compiled else self.rule
         state, outputs = None, []
         for currents in self.project(paths):
-            output, state = self.advance(currents, state)
+            output, state = rule(self.neurons, currents, state)
             outputs.append(output)
         return torch.stack(outputs)
 
