@@ -170,7 +170,7 @@ def test_snntorch_network_is_the_same_network(case, tmp_path):
 
 
 def test_the_script_measures_every_contender_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setattr(speed, "MET", [(3, 4), (5, 2)])
     line = ["--kinds", "rlif", "--sizes", "8x3x4", "--seconds", "0", "--uncompiled", "--out", str(tmp_path)]
     speed.main([*line, "--parts", "rounds", "retracings"])
     content = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
@@ -194,11 +194,13 @@ def test_the_script_measures_every_contender_and_goes_on_where_it_stopped(tmp_pa
     assert text in capsys.readouterr().out
     assert all((tmp_path / f"{mode}.png").stat().st_size for mode in MODES)
 
-    monkeypatch.setattr(speed, "measured", None)  # a second run has nothing to measure
+    # A second run on the same machine has nothing to measure; one elsewhere is refused.
+    monkeypatch.setattr(speed, "measured", None)
+    monkeypatch.setattr(speed, "environment", lambda: content["environment"])
     speed.main([*line, "--parts", "rounds", "retracings"])
     assert json.loads((tmp_path / "speed.json").read_text(encoding="utf-8")) == content
 
-    (tmp_path / "speed.json").write_text(json.dumps(content | {"environment": {}}), encoding="utf-8")
+    monkeypatch.setattr(speed, "environment", dict)
     with pytest.raises(InputError, match="measured elsewhere"):
         speed.main([*line, "--parts", "rounds"])
 
@@ -217,7 +219,7 @@ def test_memory_and_first_call_are_those_of_a_fresh_process():
 
 
 def test_linearity_is_relative_to_the_first_size(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setattr(speed, "environment", dict)
     record = speed.Record(tmp_path / "speed.json", seconds=0)
     speed.linearity(record, "lif", [], lines={"steps": [(6, 3, 4), (6, 5, 4)]})
     first, second = record.content["linearity"]
