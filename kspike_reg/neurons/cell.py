@@ -94,16 +94,21 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         Returns:
             `W h + b`, shape (..., projections * units).
         """
-        currents = self.weigh(inputs, training)
+        currents = ops.matmul(self.thin(inputs, training), self.kernel)
         return currents if self.bias is None else currents + self.bias
 
-    def weigh(self, inputs, training=False):
-        """Input currents without bias, `W h`; arguments and shapes as in `project`."""
-        if training and self.dropout > 0:
-            step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
-            mask = self.get_dropout_mask(step)
-            inputs = inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
-        return ops.matmul(inputs, self.kernel)
+    def thin(self, inputs, training=False):
+        """The inputs with dropout, if there is any; arguments and shape as in `project`."""
+        if not training or self.dropout == 0:
+            return inputs
+        step = inputs if len(inputs.shape) == 2 else inputs[:, 0]
+        mask = self.get_dropout_mask(step)
+        return inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
+
+    @property
+    def width(self):
+        """Number of input currents."""
+        return self.projections * self.units
 
     def advance(self, currents, states, training=False):
         """The recurrence: one step, given the input currents; each kind of cell has its own.

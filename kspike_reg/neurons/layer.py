@@ -1,6 +1,7 @@
 """From cell to layer: one subclass of `keras.layers.RNN` that all neuron layers share."""
 
 import itertools
+import math
 
 import keras
 from keras import ops
@@ -10,6 +11,11 @@ from kspike_reg.neurons import roads
 from kspike_reg.neurons.options import constructor_options, show_full_signature
 
 __all__ = ["NeuronLayer"]
+
+# Input weights of up to so many numbers stay in the processor's cache beside a tile of paths, so that the compiled road
+# weighs the inputs itself; larger ones are multiplied by the backend, for all steps at once. So are sums that the
+# backend would not take in the order of their terms.
+LARGEST_KERNEL, LONGEST_SUM = 2**16, 384
 
 
 class NeuronLayer(keras.layers.RNN):
@@ -128,16 +134,24 @@ class NeuronLayer(keras.layers.RNN):
         from kspike_reg.neurons.compiled import paths
 
         cell = self.cell
-        currents = cell.weigh(ops.flip(sequences, axis=1) if self.go_backwards else sequences, training)
-        width = cell.projections * cell.units
+        if self.go_backwards:
+            sequences = ops.flip(sequences, axis=1)
+        inputs, kernel, none = (
+            cell.thin(sequences, training),
+            cell.kernel,
+            ops.zeros((0, cell.width), cell.compute_dtype),
+        )
+        if cell.kernel.shape[0] > LONGEST_SUM or math.prod(cell.kernel.shape) > LARGEST_KERNEL:
+            inputs, kernel = ops.matmul(inputs, kernel), none
         parameters, recurrent = cell.compiled_weights()
         outputs, states = paths.run(
             cell.compiled_sequence(),
             training,
-            currents,
-            ops.zeros((width,), currents.dtype) if cell.bias is None else cell.bias,
-            ops.zeros((0, width), currents.dtype) if recurrent is None else recurrent,
-            ops.stack([ops.cast(parameter, currents.dtype) for parameter in parameters]),
+            inputs,
+            kernel,
+            ops.zeros((cell.width,), cell.compute_dtype) if cell.bias is None else cell.bias,
+            none if recurrent is None else recurrent,
+            ops.stack([ops.cast(parameter, cell.compute_dtype) for parameter in parameters]),
             ops.stack(cell.ordered(initial_state)),
         )
         return outputs[:, -1], outputs, cell.ordered(ops.unstack(states, len(initial_state)))

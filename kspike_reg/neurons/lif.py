@@ -76,7 +76,7 @@ class LIFCell(SpikingCell, LeakyCell):
         return states[0], states
 
     def compiled_weights(self):
-        return [self.threshold, self.decay, ops.zeros((self.units,), self.compute_dtype)], None
+        return [self.threshold, self.decay], None
 
     def step(self, current, membrane, spikes, training):
         """(S[t], U[t]) by the pure step, with this cell's weights.

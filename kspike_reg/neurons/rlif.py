@@ -77,9 +77,8 @@ class RLIFCell(LIFCell):
         self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, options="recurrent")
 
     def compiled_weights(self):
-        if self.recurrence == "one_to_one":
-            return [self.threshold, self.decay, self.recurrent_kernel], None
-        return super().compiled_weights()[0], self.recurrent_kernel
+        weights = self.recurrent_kernel
+        return super().compiled_weights()[0], ops.expand_dims(weights, 0) if len(weights.shape) == 1 else weights
 
     def step(self, current, membrane, spikes, training):
         return rlif_step(

@@ -53,12 +53,12 @@ def advances(function):
     `states` goes from those of the last step to those of this one in place, `kept` is filled with what the way back
     needs; `incoming` may be overwritten.
     """
-    return TileFunction(function, (2, 3, 2, 1, 2))
+    return TileFunction(function, (2, 3, 3, 1, 2))
 
 
 def restores(function):
     """The states after a step from what it kept: function(rows, kept, parameters, states) fills `states`."""
-    return TileFunction(function, (2, 2, 3))
+    return TileFunction(function, (2, 3, 3))
 
 
 def reverses(function):
@@ -66,10 +66,10 @@ def reverses(function):
 
     `kept` is of this step, `previous` are the states before it, `slopes` the surrogate's derivative at its membranes.
     `gradients` goes from those of the states after the step to those before it in place, but for what the recurrent
-    weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums` (number, units) the
-    gradients of the parameters are added.
+    weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums`, which
+    are like `parameters`, their gradients are added.
     """
-    return TileFunction(function, (2, 3, 2, 1, 2, 3, 2, 2))
+    return TileFunction(function, (2, 3, 3, 1, 2, 3, 2, 3))
 
 
 @dataclass(frozen=True)

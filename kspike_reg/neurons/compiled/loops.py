@@ -6,18 +6,20 @@ it says in three functions (see `kernels.Kernel`), which come as arguments.
 
 Buffers of a tile: states (number, rows, units), the spikes of a neuron that fires first and its membrane next;
 incoming currents (rows, width), width = projections * units; kept (rows, columns), what the way back needs of a
-step, the membrane in the first columns; parameters (number, units), the threshold of a neuron that fires first.
+step, the membrane in the first columns; parameters (number, rows, units), repeated in each row so that a loop may run
+through a tile as if it were one row, the threshold of a neuron that fires first.
 """
 
 import numba
 import numpy as np
 
-__all__ = ["SUMMED", "backward", "forward", "product"]
+from kspike_reg.neurons.compiled.products import VECTOR, accumulate, product
 
-# Paths whose gradients make one sum, a multiple of every tile's height. So sums do not depend on the number of threads.
-SUMMED = 16
-# Recurrent weights are taken so many rows at a time, a block that stays in the cache for the whole tile.
-BLOCK = 64
+__all__ = ["backward", "forward"]
+
+
+# Steps of a tile that are read and written together: longer stretches of memory, and more rows for a product.
+STEPS = 4
 
 
 class Apart(numba.core.compiler.Compiler):
@@ -34,44 +36,92 @@ class Apart(numba.core.compiler.Compiler):
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "pipeline_class": Apart}
 
 
-@numba.njit(**OPTIONS, fastmath={"contract"})
-def product(left, right, result):
-    """result = left @ right, every sum in the order of its terms with fused multiply-adds.
+@numba.njit(**OPTIONS)
+def _buffer(rows, columns, like):
+    """Rows of numbers, the first where a vector register's load begins: products with others take twice the time."""
+    room = VECTOR // like.itemsize
+    memory = np.empty(rows * columns + room, like.dtype)
+    skip = (-memory.ctypes.data % VECTOR) // like.itemsize
+    return memory[skip : skip + rows * columns].reshape((rows, columns))
 
-    TensorFlow's product of up to 384 terms sums in that order too, so the bits are the same.
 
-    Args:
-        left, right, result: C-contiguous, (rows, terms), (terms, columns) and (rows, columns); result is filled.
+@numba.njit(**OPTIONS)
+def _repeated(parameters, height):
+    """Parameters (number, columns) in each row of a tile, (number, height, columns)."""
+    number, columns = parameters.shape
+    tile = _buffer(number * height, columns, parameters).reshape((number, height, columns))
+    for k in range(number):
+        for r in range(height):
+            for n in range(columns):
+                tile[k, r, n] = parameters[k, n]
+    return tile
+
+
+@numba.njit(**OPTIONS)
+def _gather(paths, start, stop, begin, end, rows):
+    """Steps begin to end of the paths start to stop, (batch, steps, columns), into rows, step by step."""
+    row = 0
+    for t in range(begin, end):
+        for b in range(start, stop):
+            for n in range(paths.shape[2]):
+                rows[row, n] = paths[b, t, n]
+            row += 1
+
+
+@numba.njit(**OPTIONS)
+def _scatter(rows, start, stop, begin, end, paths):
+    """The way back of `_gather`."""
+    row = 0
+    for t in range(begin, end):
+        for b in range(start, stop):
+            for n in range(paths.shape[2]):
+                paths[b, t, n] = rows[row, n]
+            row += 1
+
+
+@numba.njit(**OPTIONS)
+def _copy(source, target):
+    """target[:] = source, two C-contiguous arrays of one shape.
+
+    Numba's own assignment takes several times as long, and seconds to compile: it can tell shapes that do not match.
     """
-    rows, terms = left.shape
-    columns = right.shape[1]
-    quads = rows // 4 * 4
-    result[:] = 0
-    for start in range(0, terms, BLOCK):
-        stop = min(start + BLOCK, terms)
-        even = start + (stop - start) // 4 * 4
-        # Four rows by four terms at a time: sixteen multiply-adds for twelve loads and stores.
-        for r in range(0, quads, 4):
-            for k in range(start, even, 4):
-                a0, a1, a2, a3 = left[r, k], left[r, k + 1], left[r, k + 2], left[r, k + 3]
-                b0, b1, b2, b3 = left[r + 1, k], left[r + 1, k + 1], left[r + 1, k + 2], left[r + 1, k + 3]
-                c0, c1, c2, c3 = left[r + 2, k], left[r + 2, k + 1], left[r + 2, k + 2], left[r + 2, k + 3]
-                d0, d1, d2, d3 = left[r + 3, k], left[r + 3, k + 1], left[r + 3, k + 2], left[r + 3, k + 3]
-                for n in range(columns):
-                    w0, w1, w2, w3 = right[k, n], right[k + 1, n], right[k + 2, n], right[k + 3, n]
-                    result[r, n] = (((result[r, n] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3
-                    result[r + 1, n] = (((result[r + 1, n] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3
-                    result[r + 2, n] = (((result[r + 2, n] + c0 * w0) + c1 * w1) + c2 * w2) + c3 * w3
-                    result[r + 3, n] = (((result[r + 3, n] + d0 * w0) + d1 * w1) + d2 * w2) + d3 * w3
-        for r in range(rows):
-            for k in range(even if r < quads else start, stop):
-                for n in range(columns):
-                    result[r, n] += left[r, k] * right[k, n]
+    source, target = source.ravel(), target.ravel()
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@numba.njit(**OPTIONS)
+def _clear(array):
+    """array[:] = 0, a C-contiguous array."""
+    flat = array.ravel()
+    for i in range(flat.size):
+        flat[i] = 0
+
+
+@numba.njit(**OPTIONS)
+def _add(left, right):
+    """left += right, two C-contiguous arrays of one shape."""
+    left, right = left.ravel(), right.ravel()
+    for i in range(left.size):
+        left[i] += right[i]
 
 
 @numba.njit(**OPTIONS)
 def forward(
-    first, last, advance, options, parameters, currents, bias, recurrent, feedback, leading, states, outputs, kept
+    first,
+    last,
+    advance,
+    options,
+    parameters,
+    inputs,
+    kernel,
+    bias,
+    recurrent,
+    feedback,
+    leading,
+    states,
+    outputs,
+    kept,
 ):
     """Run the paths first to last, without the last, through all steps.
 
@@ -80,50 +130,66 @@ def forward(
         advance: the neuron's step, see `kernels.Kernel`.
         options: constants of the neuron's functions, (number,).
         parameters: (number, units).
-        currents: input currents without bias, (batch, steps, width).
+        inputs: (batch, steps, features).
+        kernel: input weights, (features, width); without rows where the inputs are the currents, weighed already.
         bias: (width,).
-        recurrent: recurrent weights, (units, width), or (0, width) where there are none.
+        recurrent: recurrent weights, (units, width); (1, units) where each neuron hears itself alone; (0, width) where
+            there are none.
         feedback, leading: which of the states the recurrent weights see, and which is the output.
         states: (number, batch, units), in place from the initial to the final ones.
         outputs: (batch, steps, units), filled.
         kept: (tiles, steps, height, columns), filled; without tiles it keeps nothing. Its height is that of a tile.
     """
-    steps, width = currents.shape[1:]
+    steps, features = inputs.shape[1:]
+    width = len(bias)
     number, _, units = states.shape
     height = kept.shape[2]
-    incoming = np.empty((height, width), currents.dtype)
-    heard = np.empty((height, width), currents.dtype)
-    tile = np.empty((number, height, units), currents.dtype)
-    keep = np.empty((height, kept.shape[3]), currents.dtype)
+    weighs, recurs = len(kernel) > 0, len(recurrent) > 0
+    one_to_one = len(recurrent) == 1 and width == units
+    seen = _buffer(STEPS * height, features, inputs)
+    incoming = _buffer(STEPS * height, width, inputs)
+    spoken = _buffer(STEPS * height, units, inputs)
+    heard = _buffer(height, width, inputs)
+    tile = _buffer(number * height, units, inputs).reshape((number, height, units))
+    keep = _buffer(height, kept.shape[3], inputs)
+    repeated, biases = _repeated(parameters, height), _repeated(bias.reshape((1, width)), height)[0]
     for start in range(first, last, height):
         stop = min(start + height, last)
         rows = stop - start
         for s in range(number):
-            tile[s, :rows] = states[s, start:stop]
-        for t in range(steps):
-            if len(recurrent):
-                product(tile[feedback, :rows], recurrent, heard[:rows])
-                for r in range(rows):
-                    for n in range(width):
-                        incoming[r, n] = currents[start + r, t, n] + bias[n] + heard[r, n]
+            _copy(states[s, start:stop], tile[s, :rows])
+        for begin in range(0, steps, STEPS):
+            end = min(begin + STEPS, steps)
+            block = rows * (end - begin)
+            if weighs:
+                _gather(inputs, start, stop, begin, end, seen)
+                product(seen[:block], kernel, incoming[:block])
             else:
-                for r in range(rows):
-                    for n in range(width):
-                        incoming[r, n] = currents[start + r, t, n] + bias[n]
-            if len(kept):
-                keep = kept[start // height, t]
-            advance(rows, incoming, tile, parameters, options, keep)
-            for r in range(rows):
-                for n in range(units):
-                    outputs[start + r, t, n] = tile[leading, r, n]
+                _gather(inputs, start, stop, begin, end, incoming)
+            for t in range(begin, end):
+                now = slice((t - begin) * rows, (t - begin + 1) * rows)
+                _add(incoming[now], biases[:rows])
+                if one_to_one:
+                    for r in range(rows):
+                        for n in range(units):
+                            incoming[now.start + r, n] += tile[feedback, r, n] * recurrent[0, n]
+                elif recurs:
+                    product(tile[feedback, :rows], recurrent, heard[:rows])
+                    _add(incoming[now], heard[:rows])
+                if len(kept):
+                    keep = kept[start // height, t]
+                advance(rows, incoming[now], tile, repeated, options, keep)
+                _copy(tile[leading, :rows], spoken[now])
+            _scatter(spoken, start, stop, begin, end, outputs)
         for s in range(number):
-            states[s, start:stop] = tile[s, :rows]
+            _copy(tile[s, :rows], states[s, start:stop])
 
 
 @numba.njit(**OPTIONS)
 def backward(
     first,
     last,
+    part,
     restore,
     reverse,
     slope,
@@ -131,72 +197,98 @@ def backward(
     options,
     parameters,
     kept,
+    inputs,
+    kernel,
     initial,
-    weights,
+    recurrent,
     feedback,
     leading,
     upstream,
     gradients,
-    of_currents,
-    fed,
-    of_parameters,
+    of_inputs,
+    of_kernel,
     of_bias,
+    of_recurrent,
+    of_parameters,
 ):
     """The way back of `forward`, from the last step to the first.
 
     Args:
-        first, last: range of paths; first is a multiple of SUMMED.
+        first, last: range of paths; first is a multiple of the tile's height.
+        part: which of the sums this range adds to.
         restore, reverse: the neuron's functions, see `kernels.Kernel`.
         slope, scale: the surrogate's derivative and its scale, see `slopes`; a scale of zero: no neuron fires.
-        options, parameters, feedback, leading: as in `forward`.
+        options, parameters, inputs, feedback, leading: as in `forward`.
         kept: what `forward` kept.
+        kernel, recurrent: the transposes of the weights, (width, features) and (width, units), without columns where
+            there are none.
         initial: initial states, (number, batch, units).
-        weights: transpose of the recurrent weights, (width, units), or (width, 0).
         upstream: gradient of the outputs, (batch, steps, units).
         gradients: (number, batch, units), in place from those of the final states to those of the initial ones.
-        of_currents: gradient of the currents, (batch, steps, width), filled.
-        fed: what the recurrent weights saw, (batch, steps, units), filled; (0, 0, 0) where there are none.
-        of_parameters, of_bias: one sum for each SUMMED paths, (sums, number, units) and (sums, width), added to.
+        of_inputs: gradient of the inputs, as they, filled.
+        of_kernel, of_bias, of_recurrent, of_parameters: sums, each (parts, ...), added to.
     """
-    steps, width = of_currents.shape[1:]
+    steps, features = inputs.shape[1:]
+    width = of_bias.shape[1]
     number, _, units = initial.shape
     height = kept.shape[2]
-    incoming = np.empty((height, width), kept.dtype)
-    tile = np.empty((number, height, units), kept.dtype)
-    previous = np.empty((number, height, units), kept.dtype)
-    slopes = np.zeros((height, units), kept.dtype)
-    heard = np.empty((height, units), kept.dtype)
+    weighs, recurs = kernel.shape[1] > 0, recurrent.shape[1] > 0
+    one_to_one = recurrent.shape[1] == 1 and width == units
+    seen = _buffer(STEPS * height, features, kept)
+    of_seen = _buffer(STEPS * height, features, kept)
+    spoken = _buffer(STEPS * height, units, kept)
+    incoming = _buffer(STEPS * height, width, kept)
+    tile = _buffer(number * height, units, kept).reshape((number, height, units))
+    previous = _buffer(number * height, units, kept).reshape((number, height, units))
+    slopes = _buffer(height, units, kept)
+    _clear(slopes)
+    heard = _buffer(height, units, kept)
+    repeated = _repeated(parameters, height)
+    sums = _repeated(parameters, height)
+    _clear(sums)
+    bias_sums = _buffer(height, width, kept)
+    _clear(bias_sums)
     for start in range(first, last, height):
         stop = min(start + height, last)
         rows = stop - start
-        sums, bias_sums = of_parameters[start // SUMMED], of_bias[start // SUMMED]
         tile_kept = kept[start // height]
         for s in range(number):
-            tile[s, :rows] = gradients[s, start:stop]
-        for t in range(steps - 1, -1, -1):
-            if t:
-                restore(rows, tile_kept[t - 1], parameters, previous)
+            _copy(gradients[s, start:stop], tile[s, :rows])
+        for end in range(steps, 0, -STEPS):
+            begin = max(end - STEPS, 0)
+            block = rows * (end - begin)
+            _gather(upstream, start, stop, begin, end, spoken)
+            for t in range(end - 1, begin - 1, -1):
+                now = slice((t - begin) * rows, (t - begin + 1) * rows)
+                if t:
+                    restore(rows, tile_kept[t - 1], repeated, previous)
+                else:
+                    for s in range(number):
+                        _copy(initial[s, start:stop], previous[s, :rows])
+                _add(tile[leading, :rows], spoken[now])
+                if scale:
+                    slope(rows, tile_kept[t], repeated, slopes, scale)
+                reverse(rows, tile_kept[t], previous, repeated, options, slopes, tile, incoming[now], sums)
+                _add(bias_sums[:rows], incoming[now])
+                if one_to_one:
+                    for r in range(rows):
+                        for n in range(units):
+                            of_recurrent[part, 0, n] += previous[feedback, r, n] * incoming[now.start + r, n]
+                            tile[feedback, r, n] += recurrent[n, 0] * incoming[now.start + r, n]
+                elif recurs:
+                    accumulate(previous[feedback, :rows], incoming[now], of_recurrent[part])
+                    product(incoming[now], recurrent, heard[:rows])
+                    _add(tile[feedback, :rows], heard[:rows])
+            if weighs:
+                _gather(inputs, start, stop, begin, end, seen)
+                accumulate(seen[:block], incoming[:block], of_kernel[part])
+                product(incoming[:block], kernel, of_seen[:block])
+                _scatter(of_seen, start, stop, begin, end, of_inputs)
             else:
-                for s in range(number):
-                    previous[s, :rows] = initial[s, start:stop]
-            for r in range(rows):
-                for n in range(units):
-                    tile[leading, r, n] += upstream[start + r, t, n]
-            keep = tile_kept[t]
-            if scale:
-                slope(rows, keep, parameters, slopes, scale)
-            reverse(rows, keep, previous, parameters, options, slopes, tile, incoming, sums)
-            for r in range(rows):
-                for n in range(width):
-                    of_currents[start + r, t, n] = incoming[r, n]
-                    bias_sums[n] += incoming[r, n]
-            if len(fed):
-                for r in range(rows):
-                    for n in range(units):
-                        fed[start + r, t, n] = previous[feedback, r, n]
-                product(incoming[:rows], weights, heard[:rows])
-                for r in range(rows):
-                    for n in range(units):
-                        tile[feedback, r, n] += heard[r, n]
+                _scatter(incoming, start, stop, begin, end, of_inputs)
         for s in range(number):
-            gradients[s, start:stop] = tile[s, :rows]
+            _copy(tile[s, :rows], gradients[s, start:stop])
+    for r in range(height):
+        _add(of_bias[part], bias_sums[r])
+        for k in range(len(sums)):
+            _add(of_parameters[part, k], sums[k, r])

@@ -9,9 +9,9 @@ from collections import defaultdict
 
 import numpy as np
 
-__all__ = ["empty"]
+__all__ = ["copy", "empty"]
 
-# TensorFlow takes over an array whose first byte lies so, without a copy.
+# TensorFlow takes over an array whose first byte lies so, without a copy; and products load whole vectors.
 ALIGNMENT = 64
 # Idle memory beyond this goes back to the system.
 MOST_IDLE = 2**30
@@ -31,6 +31,13 @@ def empty(shape, dtype):
     array = np.asarray(lent)
     offset = -array.ctypes.data % ALIGNMENT
     return array[offset : offset + size].view(dtype).reshape(shape)
+
+
+def copy(array):
+    """A C-contiguous copy of an array in such memory."""
+    result = empty(array.shape, array.dtype)
+    result[...] = array
+    return result
 
 
 class _Lent:

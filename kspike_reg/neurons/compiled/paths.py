@@ -10,13 +10,14 @@ import keras
 __all__ = ["run"]
 
 
-def run(sequence, keep, currents, bias, recurrent, parameters, initial):
+def run(sequence, keep, inputs, kernel, bias, recurrent, parameters, initial):
     """The outputs of a layer over whole paths, and its final states.
 
     Args:
         sequence: the layer's `Sequence`.
         keep: whether to keep what the way back needs; else it runs forward once more.
-        currents: input currents without bias, (batch, steps, width).
+        inputs: (batch, steps, features).
+        kernel: (features, width), or (0, width) where the inputs are currents, weighed already.
         bias: (width,).
         recurrent: (units, width), or (0, width) where there are no recurrent weights.
         parameters: (number, units).
@@ -27,40 +28,28 @@ def run(sequence, keep, currents, bias, recurrent, parameters, initial):
         respect to all tensors.
     """
     backends = {"tensorflow": _in_tensorflow, "torch": _in_torch}
-    return backends[keras.backend.backend()](sequence, keep, currents, bias, recurrent, parameters, initial)
+    return backends[keras.backend.backend()](sequence, keep, inputs, kernel, bias, recurrent, parameters, initial)
 
 
 def _in_tensorflow(sequence, keep, *tensors):
     import tensorflow as tf
 
-    def on_host(function, results, *arguments):
-        return tf.numpy_function(function, arguments, [arguments[0].dtype] * results, stateful=False)
+    def on_host(function, arguments, shapes):
+        results = tf.numpy_function(function, arguments, [arguments[0].dtype] * len(shapes), stateful=False)
+        for result, shape in zip(results, shapes, strict=True):
+            result.set_shape(shape)
+        return results
 
     @tf.custom_gradient
     def path(*tensors):
-        outputs, states, kept = on_host(partial(sequence.forward, keep), 3, *tensors)
-        currents, _, recurrent, parameters, initial = tensors
-        outputs.set_shape([*currents.shape[:2], parameters.shape[1]])
-        states.set_shape(initial.shape)
+        inputs, *_, parameters, initial = tensors
+        shapes = ((*inputs.shape[:2], parameters.shape[1]), initial.shape, (None,) * 4)
+        outputs, states, kept = on_host(partial(sequence.forward, keep), tensors, shapes)
 
         def gradient(of_outputs, of_states):
-            nonlocal kept
-            if not keep:
-                *_, kept = on_host(partial(sequence.forward, True), 3, *tensors)
-            of_currents, *others, fed = on_host(
-                sequence.backward, 5, kept, recurrent, parameters, initial, of_outputs, of_states
-            )
-            of_currents.set_shape(currents.shape)
-            for of_tensor, tensor in zip(others, (tensors[1], parameters, initial), strict=True):
-                of_tensor.set_shape(tensor.shape)
-            of_bias, of_parameters, of_initial = others
-            units, width = recurrent.shape
-            if units:
-                flat = tf.reshape(of_currents, (-1, width))
-                of_recurrent = tf.matmul(tf.reshape(fed, (-1, units)), flat, transpose_a=True)
-            else:
-                of_recurrent = tf.zeros_like(recurrent)
-            return of_currents, of_bias, of_recurrent, of_parameters, of_initial
+            remembered = kept if keep else on_host(partial(sequence.forward, True), tensors, shapes)[2]
+            shapes_of_gradients = [tensor.shape for tensor in tensors]
+            return on_host(sequence.backward, (remembered, *tensors, of_outputs, of_states), shapes_of_gradients)
 
         return (outputs, states), gradient
 
@@ -85,14 +74,8 @@ def _in_torch(sequence, keep, *tensors):
         @torch.autograd.function.once_differentiable
         def backward(context, of_outputs, of_states):
             *tensors, kept = context.saved_tensors
-            _, _, recurrent, parameters, initial = tensors
             if not keep:
                 *_, kept = on_host(partial(sequence.forward, True), *tensors)
-            of_currents, of_bias, of_parameters, of_initial, fed = on_host(
-                sequence.backward, kept, recurrent, parameters, initial, of_outputs, of_states
-            )
-            units, width = recurrent.shape
-            of_recurrent = fed.reshape(-1, units).T @ of_currents.reshape(-1, width) if units else None
-            return of_currents, of_bias, of_recurrent, of_parameters, of_initial
+            return on_host(sequence.backward, kept, *tensors, of_outputs, of_states)
 
     return Path.apply(*tensors)

@@ -14,13 +14,13 @@ from kspike_reg.neurons.compiled.kernels import Kernel
 
 __all__ = ["Sequence"]
 
-# Paths of a tile. A tile's recurrent product uses each weight as often as there are paths; without one, a path at a
-# time reads and writes memory in its order.
-RECURRENT, SIMPLE = 16, 16
-# Below so many currents, a second thread costs more than it saves.
+# Paths of a tile: enough to use each weight again from the cache, few enough for the tile's buffers to stay there.
+HEIGHT = 16
+# Most parts that a batch is cut into, each a call that takes any free thread. What is summed over paths is summed by
+# part, and parts do not depend on the number of threads: neither do the sums.
+PARTS = 8
+# Below so many states in all, a second thread costs more than it saves.
 WORTH_A_THREAD = 2**15
-# Ranges of paths for each thread: more even out what the system does to the threads, but each is a call.
-RANGES = 4
 
 
 @dataclass(frozen=True)
@@ -44,84 +44,86 @@ class Sequence:
         """Whether numba can compile the surrogate for this kind of number, so that there is a way back."""
         return self.surrogate is None or slopes.slope(self.surrogate, dtype) is not None
 
-    def forward(self, keep, currents, bias, recurrent, parameters, initial):
+    def forward(self, keep, inputs, kernel, bias, recurrent, parameters, initial):
         """Run all paths through all steps.
 
         Args:
             keep: whether to keep what `backward` needs.
-            currents: input currents without bias, (batch, steps, width).
+            inputs: (batch, steps, features).
+            kernel: (features, width), or (0, width) where the inputs are currents, weighed already.
             bias: (width,).
-            recurrent: (units, width), or (0, width) where there is none.
+            recurrent: (units, width), or (0, width) where there are no recurrent weights.
             parameters: (number, units).
             initial: initial states, (number, batch, units).
 
         Returns:
-            Outputs (batch, steps, units), final states (number, batch, units), and what is kept for
-            `backward`.
+            Outputs (batch, steps, units), final states (number, batch, units), and what is kept for `backward`.
         """
-        batch, steps, _ = currents.shape
-        units, dtype = parameters.shape[1], currents.dtype
+        batch, steps, _ = inputs.shape
+        units, dtype = parameters.shape[1], inputs.dtype
         outputs = memory.empty((batch, steps, units), dtype)
-        height = RECURRENT if len(recurrent) else SIMPLE
-        tiles = math.ceil(batch / height) if keep else 0
-        kept = memory.empty((tiles, steps, height, self.kernel.columns * units), dtype)
-        states = memory.empty(initial.shape, dtype)
-        states[:] = initial
+        tiles = math.ceil(batch / HEIGHT) if keep else 0
+        kept = memory.empty((tiles, steps, HEIGHT, self.kernel.columns * units), dtype)
+        states = memory.copy(initial)
         functions = (self.kernel.advance.of(dtype.name), np.asarray(self.options, dtype))
-        arrays = (parameters, currents, bias, recurrent, self.kernel.feedback, self.leading, states, outputs, kept)
-        _share(currents.size, batch, lambda *paths: loops.forward(*paths, *functions, *arrays))
+        weights = (parameters, inputs, memory.copy(kernel), bias, memory.copy(recurrent), self.kernel.feedback)
+        results = (self.leading, states, outputs, kept)
+        _share(outputs.size, batch, lambda first, last, _: loops.forward(first, last, *functions, *weights, *results))
         return outputs, states, kept
 
-    def backward(self, kept, recurrent, parameters, initial, of_outputs, of_states):
+    def backward(self, kept, inputs, kernel, bias, recurrent, parameters, initial, of_outputs, of_states):
         """The gradients of all that goes into `forward`.
 
         Args:
             kept: what `forward` kept.
-            recurrent, parameters, initial: as in `forward`.
+            inputs, kernel, bias, recurrent, parameters, initial: as in `forward`.
             of_outputs, of_states: gradients of the outputs and of the final states.
 
         Returns:
-            Gradients of currents, bias, parameters and initial states, and what the recurrent weights saw, (batch,
-            steps, units) or (0, 0, 0): their gradient is its product with that of the currents.
+            Gradients of inputs, kernel, bias, recurrent weights, parameters and initial states.
         """
-        batch, steps, units = of_outputs.shape
-        dtype, width = kept.dtype, recurrent.shape[1]
-        sums = math.ceil(batch / loops.SUMMED)
-        of_currents = memory.empty((batch, steps, width), dtype)
-        fed = memory.empty((batch, steps, units) if len(recurrent) else (0, 0, 0), dtype)
-        gradients = memory.empty(of_states.shape, dtype)
-        gradients[:] = of_states
-        of_parameters = np.zeros((sums, *parameters.shape), dtype)
-        of_bias = np.zeros((sums, width), dtype)
-        kernel = self.kernel
+        dtype = kept.dtype
+        parts = math.ceil(len(inputs) / _paths_of_a_part(len(inputs)))
+        of_inputs = memory.empty(inputs.shape, dtype)
+        of_initial = memory.copy(of_states)
+        sums = [np.zeros((parts, *array.shape), dtype) for array in (kernel, bias, recurrent, parameters)]
         fires = self.surrogate is not None
-        slope = slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name)
-        constants = (
-            kernel.restore.of(dtype.name),
-            kernel.reverse.of(dtype.name),
-            slope,
+        functions = (
+            self.kernel.restore.of(dtype.name),
+            self.kernel.reverse.of(dtype.name),
+            slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name),
             surrogates.scale_of(self.surrogate, self.scale) if fires else 0.0,
             np.asarray(self.options, dtype),
         )
-        arrays = (parameters, kept, initial, np.ascontiguousarray(recurrent.T), kernel.feedback, self.leading)
-        results = (of_outputs, gradients, of_currents, fed, of_parameters, of_bias)
-        _share(of_currents.size, batch, lambda *paths: loops.backward(*paths, *constants, *arrays, *results))
-        return of_currents, of_bias.sum(axis=0), of_parameters.sum(axis=0), gradients, fed
+        transposes = [memory.copy(weights.T) for weights in (kernel, recurrent)]
+        weights = (parameters, kept, inputs, transposes[0], initial, transposes[1], self.kernel.feedback)
+        results = (self.leading, of_outputs, of_initial, of_inputs, *sums)
+        _share(of_outputs.size, len(inputs), lambda *part: loops.backward(*part, *functions, *weights, *results))
+        return of_inputs, *(parts.sum(axis=0) for parts in sums), of_initial
+
+
+def _paths_of_a_part(batch):
+    return max(1, math.ceil(batch / PARTS / HEIGHT)) * HEIGHT
 
 
 def _share(size, batch, work):
-    """Let threads work on ranges of paths, each of whole tiles; compiled code runs without Python's lock.
+    """Let threads work on parts of the batch; compiled code runs without Python's lock.
 
-    Whoever is done takes the next range, so that a thread that the system holds up does not hold up the others.
+    Whoever is done takes the next part, so that a thread that the system holds up does not hold up the others.
+
+    Args:
+        size: neuron-steps in all.
+        batch: number of paths.
+        work: function(first path, last path, number of the part).
     """
-    workers = min(_threads(), math.ceil(size / WORTH_A_THREAD))
-    rows = math.ceil(batch / workers / RANGES / loops.SUMMED) * loops.SUMMED if workers > 1 else batch
-    ranges = iter([(first, min(first + rows, batch)) for first in range(0, batch, rows)])
+    paths = _paths_of_a_part(batch)
+    parts = iter([(first, min(first + paths, batch), first // paths) for first in range(0, batch, paths)])
 
     def work_through():
-        for first, last in ranges:  # a list's iterator gives each range to one thread only
-            work(first, last)
+        for part in parts:  # a list's iterator gives each part to one thread only
+            work(*part)
 
+    workers = min(_threads(), math.ceil(size / WORTH_A_THREAD), math.ceil(batch / paths))
     others = [_pool().submit(work_through) for _ in range(workers - 1)]
     work_through()
     for other in others:

@@ -28,35 +28,29 @@ def dtype_of_a_number(number):
     return lambda number: None
 
 
-# What the names of keras.ops mean for single numbers. Literals make all arithmetic double, so no precision is lost.
+# What the names of keras.ops mean for single numbers.
 NUMBERS = {
     "abs": abs,
     "absolute": abs,
-    "cast": lambda x, dtype: x * 1.0,
+    "cast": lambda x, dtype: x * 1,
     "clip": lambda x, x_min, x_max: min(max(x, x_min), x_max),
     "cos": math.cos,
-    "exp": math.exp,
+    "exp": functions.exp,
     "log": math.log,
     "maximum": max,
     "minimum": min,
     "negative": lambda x: -x,
-    "ones_like": lambda x: 1.0,
+    "ones_like": lambda x: x * 0 + 1,
     "power": lambda x, exponent: x**exponent,
-    "relu": lambda x: max(x, 0.0),
-    "sigmoid": lambda x: 1.0 / (1.0 + math.exp(-x)),
+    "relu": lambda x: max(x, 0),
+    "sigmoid": functions.sigmoid,
     "sign": np.sign,
     "sin": math.sin,
     "sqrt": math.sqrt,
     "square": lambda x: x * x,
-    "tanh": math.tanh,
+    "tanh": functions.tanh,
     "where": lambda condition, x, y: x if condition else y,
-    "zeros_like": lambda x: 0.0,
-}
-# In single precision these are enough, and the compiler takes many numbers at once.
-SINGLE = {
-    "exp": lambda x: functions.exp(np.float32(x)),
-    "sigmoid": lambda x: functions.sigmoid(np.float32(x)),
-    "tanh": lambda x: functions.tanh(np.float32(x)),
+    "zeros_like": lambda x: x * 0,
 }
 
 
@@ -73,16 +67,17 @@ def slope(surrogate, dtype):
     Returns:
         The machine code, or None where numba cannot compile the surrogate.
     """
-    derivative = _compiled(_on_numbers(surrogates.function(surrogate), dtype))
+    number = np.dtype(dtype).type
+    derivative = _compiled(_on_numbers(surrogates.function(surrogate), number))
 
     def fill(rows, kept, parameters, slopes, scale):
         for r in range(rows):
             for n in range(slopes.shape[1]):
-                slopes[r, n] = derivative(kept[r, n] - parameters[0, n], scale)
+                slopes[r, n] = derivative(kept[r, n] - parameters[0, r, n], number(scale))
 
     # Made anew in every process: the source may stand in a notebook, which is no file.
     try:
-        return TileFunction(fill, (2, 2, 2, None), on_disk=False).of(dtype)
+        return TileFunction(fill, (2, 3, 2, None), on_disk=False).of(dtype)
     except numba.core.errors.NumbaError:
         return None
 
@@ -94,18 +89,34 @@ def flat(dtype):
     def leave(rows, kept, parameters, slopes, scale):
         pass
 
-    return TileFunction(leave, (2, 2, 2, None), on_disk=False).of(dtype)
+    return TileFunction(leave, (2, 3, 2, None), on_disk=False).of(dtype)
 
 
-def _on_numbers(function, dtype):
-    """`function` with NUMBERS in place of keras.ops, however its module calls it."""
-    ops = types.ModuleType("numbers")
-    for name, of_number in (NUMBERS | (SINGLE if dtype == "float32" else {})).items():
-        setattr(ops, name, _compiled(of_number) if isinstance(of_number, types.LambdaType) else of_number)
-    stand_in = types.ModuleType("keras")
+def _on_numbers(function, number):
+    """`function` with NUMBERS in place of keras.ops, however its module calls it, and all constants of one kind.
+
+    A constant of Python's would make a double of every single it meets.
+    """
+    ops, mathematics, stand_in = (types.ModuleType(name) for name in ("ops", "math", "keras"))
+    for name, of_number in NUMBERS.items():
+        is_ours = isinstance(of_number, types.LambdaType)
+        setattr(ops, name, _compiled(_with_constants(of_number, number)) if is_ours else of_number)
+    for name, value in vars(math).items():
+        setattr(mathematics, name, number(value) if isinstance(value, float) else value)
     stand_in.ops = ops
-    known = {
-        name: ops if value is keras.ops else stand_in if value is keras else value
-        for name, value in function.__globals__.items()
-    }
-    return types.FunctionType(function.__code__, known, function.__name__, function.__defaults__, function.__closure__)
+    instead = {id(keras.ops): ops, id(keras): stand_in, id(math): mathematics}
+    known = {name: instead.get(id(value), value) for name, value in function.__globals__.items()}
+    return _with_constants(function, number, known)
+
+
+def _with_constants(function, number, known=None):
+    """A copy of `function` whose constants are of the kind `number`, and which sees `known` as its module's names."""
+    code = function.__code__
+    constants = tuple(number(value) if type(value) in (int, float) else value for value in code.co_consts)
+    return types.FunctionType(
+        code.replace(co_consts=constants),
+        function.__globals__ if known is None else known,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
