@@ -138,7 +138,7 @@ class NeuronLayer(keras.layers.RNN):
             ops.zeros((width,), currents.dtype) if cell.bias is None else cell.bias,
             ops.zeros((0, width), currents.dtype) if recurrent is None else recurrent,
             ops.stack([ops.cast(parameter, currents.dtype) for parameter in parameters]),
-            ops.stack(cell.ordered(initial_state)),
+            ops.stack([ops.cast(state, currents.dtype) for state in cell.ordered(initial_state)]),
         )
         return outputs[:, -1], outputs, cell.ordered(ops.unstack(states, len(initial_state)))
 
