@@ -95,4 +95,4 @@ def _in_torch(sequence, keep, *tensors):
             of_recurrent = fed.reshape(-1, units).T @ of_currents.reshape(-1, width) if units else None
             return of_currents, of_bias, of_recurrent, of_parameters, of_initial
 
-    return Path.apply(*tensors)
+    return Path.apply(*(keras.ops.convert_to_tensor(tensor) for tensor in tensors))

@@ -73,7 +73,10 @@ def slope(surrogate, dtype):
     Returns:
         The machine code, or None where numba cannot compile the surrogate.
     """
-    derivative = _compiled(_on_numbers(surrogates.function(surrogate), dtype))
+    try:
+        derivative = _compiled(_on_numbers(surrogates.function(surrogate), dtype))
+    except AttributeError:  # an object that may be called, but is no function
+        return None
 
     def fill(rows, kept, parameters, slopes, scale):
         for r in range(rows):
@@ -83,7 +86,7 @@ def slope(surrogate, dtype):
     # Made anew in every process: the source may stand in a notebook, which is no file.
     try:
         return TileFunction(fill, (2, 2, 2, None), on_disk=False).of(dtype)
-    except numba.core.errors.NumbaError:
+    except Exception:  # numba has no one error for what it does not know; a name missing in NUMBERS: AttributeError
         return None
 
 
