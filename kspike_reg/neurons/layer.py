@@ -100,7 +100,13 @@ class NeuronLayer(keras.layers.RNN):
         count = self.recompute if sequences.shape[1] is None else min(self.recompute, sequences.shape[1])
         ends = [steps * number // count for number in range(count + 1)]
         pieces = [sequences[:, start:stop] for start, stop in itertools.pairwise(ends)]
-        again = keras.remat(lambda piece, *states: self._run(piece, list(states), None, training))
+        masks = self.cell.masks  # the way back, long after this call, needs the same ones
+
+        @keras.remat
+        def again(piece, *states):
+            with self.cell.holding(masks):
+                return self._run(piece, list(states), None, training)
+
         parts, states = [], initial_state
         for piece in reversed(pieces) if self.go_backwards else pieces:
             last_output, outputs, states = again(piece, *states)
