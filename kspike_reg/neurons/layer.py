@@ -146,7 +146,8 @@ class NeuronLayer(keras.layers.RNN):
             ops.stack([ops.cast(parameter, currents.dtype) for parameter in parameters]),
             ops.stack([ops.cast(state, currents.dtype) for state in cell.ordered(initial_state)]),
         )
-        return outputs[:, -1], outputs, cell.ordered(ops.unstack(states, len(initial_state)))
+        states = cell.ordered(ops.unstack(states, len(initial_state)))
+        return states[0], outputs, states  # the output leads the state, even where a piece has no steps
 
     def get_config(self):
         config = super().get_config()
