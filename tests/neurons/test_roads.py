@@ -105,18 +105,23 @@ def outcome(recurrent, shape, *, dtype="float32", training=False, mask=None, ini
         outputs = recurrent(inputs.value, mask=mask, training=training, **states)
         return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
-    values = numpy_of(call())
-    generator = np.random.default_rng(5)
-    factors = [generator.normal(0.0, 1.0, value.shape).astype(value.dtype) for value in values]
+    seen = []
 
     def loss():
+        outputs = call()
+        seen[:] = outputs
+        generator = np.random.default_rng(5)
+        factors = [generator.normal(0.0, 1.0, output.shape).astype(dtype) for output in outputs]
         return sum(
-            ops.sum(factor * (output + ops.square(output) / 2)) for factor, output in zip(factors, call(), strict=True)
+            ops.sum(factor * (output + ops.square(output) / 2)) for factor, output in zip(factors, outputs, strict=True)
         )
 
     variables = [*cell.trainable_weights, inputs, *before]
     names = [*(weight.name for weight in cell.trainable_weights), "inputs", *states_of(cell)]
-    return values, dict(zip(names, gradients(loss, variables), strict=False))
+    found = dict(zip(names, gradients(loss, variables), strict=False))
+    if BACKEND == "jax":  # where a loss is differentiated, its outputs are symbols
+        return numpy_of(call()), found
+    return [numpy_of(ops.stop_gradient(output)) for output in seen], found
 
 
 def compare(
@@ -295,18 +300,17 @@ def test_the_same_seed_drops_the_same(name):
 
 @every_neuron
 def test_every_way_to_return_and_to_go(name):
-    over = ("compiled", None)
     for sequences, states, backwards in itertools.product((True, False), repeat=3):
         loop = {"return_sequences": sequences, "return_state": states, "go_backwards": backwards}
-        compare(name, loop=loop, over=over, training=True)
-    compare(name, over=over, initial=False, training=True)
+        compare(name, loop=loop, training=True)
+    compare(name, over=("compiled", None), initial=False, training=True)
 
 
 @every_neuron
 def test_every_size(name):
     """One of everything; batches and layers below, at and above what a tile or a vector of the processor takes."""
     shapes = [(1, 1, 1, 1), (2, 1, 3, 4), (1, 9, 1, 3), (8, 2, 4, 8), (15, 3, 2, 7), (16, 3, 1, 17), (17, 4, 5, 2)]
-    for shape in [*shapes, (33, 3, 2, 9), (2, 33, 2, 66)]:
+    for shape in [*shapes, (33, 3, 2, 9), (2, 20, 2, 66)]:
         compare(name, shape=shape, training=True)
 
 
@@ -440,7 +444,7 @@ def test_half_precision_leaves_the_compiled_road(name, policy):
 @pytest.mark.parametrize("name", ["rlif-dense", "slstm"])
 def test_membranes_are_the_same_to_the_bit(name, batch, units):
     """Where batch or units is a multiple of eight TensorFlow takes no number by itself (see `compiled.functions`)."""
-    shape = (batch, 25, 3, units)
+    shape = (batch, 15, 3, units)
     answers = []
     layer_class, _ = NEURONS[name]
     loop = {"return_sequences": True, "return_state": True}
