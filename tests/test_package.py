@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib.metadata
 import json
+import os
 import re
 import subprocess
 import sys
@@ -89,6 +90,46 @@ def test_rooms_import_one_way(room):
         assert "keras_spiking" not in packages
     if room != "bridges":
         assert packages.isdisjoint({"nengo", "nengo_dl", "nengo_loihi", "nir"})
+
+
+def test_numba_stays_with_the_compiled_loops():
+    """They know of the other neurons' files the surrogates alone, and are loaded with the first path that they run."""
+    _, everywhere = imports_of("neurons")
+    assert "numba" in everywhere
+    compiled, engine = ROOT / "kspike_reg" / "neurons" / "compiled", "kspike_reg.neurons.compiled"
+    for file in (ROOT / "kspike_reg").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        if file.parent == compiled:
+            froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+            ours = {
+                f"{node.module}.{name.name}"
+                for node in froms
+                for name in node.names
+                if node.module.startswith("kspike_reg") and not node.module.startswith(engine)
+            }
+            assert ours <= {"kspike_reg.neurons.surrogates"}, file
+            continue
+        imported = [
+            name.name if isinstance(node, ast.Import) else f"{node.module}.{name.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in node.names
+        ]
+        assert not any(name.partition(".")[0] == "numba" for name in imported), file
+        at_the_top = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert not any(module.startswith(engine) for module in at_the_top), file
+
+
+def test_a_model_is_built_without_numba():
+    script = (
+        "import sys, kspike_reg; model = kspike_reg.build('slstm', units=3, population=2); model.get_config()\n"
+        "print('numba' in sys.modules); model(__import__('numpy').zeros((1, 2, 1))); print('numba' in sys.modules)"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
+    )
+    assert process.stdout.split() == ["False", "True"]
 
 
 def test_every_room_is_in_the_plan():

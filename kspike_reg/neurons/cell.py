@@ -6,6 +6,7 @@ and so may serve all steps of a path at once, and `advance`, the recurrence:
     cell(inputs, states) = advance(project(inputs), states)
 """
 
+import contextlib
 import importlib
 import math
 
@@ -192,6 +193,21 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
                 f"{type(self).__name__}: unknown {name} {value!r}; choose one of {', '.join(map(repr, choices))}"
             )
         return value
+
+    @property
+    def masks(self):
+        """The dropout masks of the call that runs, of inputs and of feedback; None where there is none."""
+        return getattr(self, "_dropout_mask", None), getattr(self, "_recurrent_dropout_mask", None)
+
+    @contextlib.contextmanager
+    def holding(self, masks):
+        """A context in which the cell's masks are those of an earlier call, `masks`: for what runs once more."""
+        before = self.masks
+        self._dropout_mask, self._recurrent_dropout_mask = masks
+        try:
+            yield
+        finally:
+            self._dropout_mask, self._recurrent_dropout_mask = before
 
     def _drop_recurrent(self, feedback, training):
         """What the recurrent weights see of the layer's own last step when dropout thins it."""

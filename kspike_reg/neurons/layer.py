@@ -106,7 +106,13 @@ class NeuronLayer(keras.layers.RNN):
         count = self.recompute if sequences.shape[1] is None else min(self.recompute, sequences.shape[1])
         ends = [steps * number // count for number in range(count + 1)]
         pieces = [sequences[:, start:stop] for start, stop in itertools.pairwise(ends)]
-        again = keras.remat(lambda piece, *states: self._run(piece, list(states), None, training))
+        masks = self.cell.masks  # the way back, long after this call, needs the same ones
+
+        @keras.remat
+        def again(piece, *states):
+            with self.cell.holding(masks):
+                return self._run(piece, list(states), None, training)
+
         parts, states = [], initial_state
         for piece in reversed(pieces) if self.go_backwards else pieces:
             last_output, outputs, states = again(piece, *states)
@@ -152,9 +158,10 @@ class NeuronLayer(keras.layers.RNN):
             ops.zeros((cell.width,), cell.compute_dtype) if cell.bias is None else cell.bias,
             none if recurrent is None else recurrent,
             ops.stack([ops.cast(parameter, cell.compute_dtype) for parameter in parameters]),
-            ops.stack(cell.ordered(initial_state)),
+            ops.stack([ops.cast(state, cell.compute_dtype) for state in cell.ordered(initial_state)]),
         )
-        return outputs[:, -1], outputs, cell.ordered(ops.unstack(states, len(initial_state)))
+        states = cell.ordered(ops.unstack(states, len(initial_state)))
+        return states[0], outputs, states  # the output leads the state, even where a piece has no steps
 
     def get_config(self):
         config = super().get_config()

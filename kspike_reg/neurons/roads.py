@@ -85,7 +85,8 @@ def _compiles(cell, training):
         and cell.compute_dtype in ("float32", "float64")
         and not (training and cell.recurrent_dropout > 0)
         and _on_cpu()
-        and (not training or cell.compiled_sequence().compiles(cell.compute_dtype))
+        # Whoever predicts may ask for gradients too.
+        and cell.compiled_sequence().compiles(cell.compute_dtype)
     )
 
 

@@ -224,8 +224,12 @@ def test_a_cell_starts_from_zeros_in_its_precision(cell, states):
     [(32, {}, True), (33, {}, False), (33, {"unroll": True}, True), (32, {"unroll": False}, False)],
 )
 def test_loops_of_up_to_32_steps_are_laid_out(monkeypatch, time, options, laid_out):
-    """A laid-out loop traces the recurrence once for each step, a symbolic one for each graph alone."""
+    """A laid-out loop traces the recurrence once for each step, a symbolic one for each graph alone.
+
+    So it is for neurons without a kernel for the compiled road.
+    """
     traced = []
+    monkeypatch.setattr(LIFCell, "compiled", None)
     advance = LIFCell.advance
     monkeypatch.setattr(LIFCell, "advance", lambda *arguments: traced.append(1) or advance(*arguments))
     start = keras.Input((time, 2))

@@ -5,6 +5,7 @@ page by page, which takes as long as the neurons' own arithmetic.
 """
 
 import math
+import threading
 from collections import defaultdict
 
 import numpy as np
@@ -17,6 +18,8 @@ ALIGNMENT = 64
 MOST_IDLE = 2**30
 
 _idle = defaultdict(list)
+# Of many threads; and one that holds it may find, collecting garbage, that an array of its own has ended.
+_lock = threading.RLock()
 
 
 def empty(shape, dtype):
@@ -27,8 +30,9 @@ def empty(shape, dtype):
         dtype: a numpy.dtype.
     """
     size = math.prod(shape) * dtype.itemsize
-    lent = _Lent(_idle[size].pop() if _idle[size] else np.empty(size + ALIGNMENT, np.uint8))
-    array = np.asarray(lent)
+    with _lock:
+        block = _idle[size].pop() if _idle[size] else None
+    array = np.asarray(_Lent(np.empty(size + ALIGNMENT, np.uint8) if block is None else block))
     offset = -array.ctypes.data % ALIGNMENT
     return array[offset : offset + size].view(dtype).reshape(shape)
 
@@ -48,5 +52,6 @@ class _Lent:
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self):
-        if sum(size * len(blocks) for size, blocks in _idle.items()) < MOST_IDLE:
-            _idle[self.block.size - ALIGNMENT].append(self.block)
+        with _lock:
+            if sum(size * len(blocks) for size, blocks in _idle.items()) < MOST_IDLE:
+                _idle[self.block.size - ALIGNMENT].append(self.block)

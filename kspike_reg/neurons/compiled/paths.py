@@ -78,4 +78,4 @@ def _in_torch(sequence, keep, *tensors):
                 *_, kept = on_host(partial(sequence.forward, True), *tensors)
             return on_host(sequence.backward, kept, *tensors, of_outputs, of_states)
 
-    return Path.apply(*tensors)
+    return Path.apply(*(keras.ops.convert_to_tensor(tensor) for tensor in tensors))

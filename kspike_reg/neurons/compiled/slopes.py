@@ -68,7 +68,10 @@ def slope(surrogate, dtype):
         The machine code, or None where numba cannot compile the surrogate.
     """
     number = np.dtype(dtype).type
-    derivative = _compiled(_on_numbers(surrogates.function(surrogate), number))
+    try:
+        derivative = _compiled(_on_numbers(surrogates.function(surrogate), number))
+    except AttributeError:  # an object that may be called, but is no function
+        return None
 
     def fill(rows, kept, parameters, slopes, scale):
         for r in range(rows):
@@ -78,7 +81,7 @@ def slope(surrogate, dtype):
     # Made anew in every process: the source may stand in a notebook, which is no file.
     try:
         return TileFunction(fill, (2, 3, 2, None), on_disk=False).of(dtype)
-    except numba.core.errors.NumbaError:
+    except Exception:  # numba has no one error for what it does not know; a name missing in NUMBERS: AttributeError
         return None
 
 

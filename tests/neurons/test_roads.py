@@ -1,0 +1,667 @@
+"""Every road over a whole path against `keras.layers.RNN` of the cell, forward and back, for every option.
+
+The oracle steps through the path, cell call by cell call, and leaves the gradients to automatic differentiation. What
+the roads must share with it is told in `compare`.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kspike_reg import neurons
+from kspike_reg.errors import InputError
+from kspike_reg.network import build
+from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, roads, surrogates
+from kspike_reg.neurons.layer import NeuronLayer
+from oracles.backend import double_precision, gradients, numpy_of, torch_arrays
+from oracles.weights import assign, draw, draw_on_a_grid
+
+pytestmark = torch_arrays
+
+BACKEND = keras.backend.backend()
+# JAX has no compiled road. Whoever forces it there gets the best of the others.
+COMPILES = BACKEND != "jax"
+# On JAX the other roads' tests are those of the layers in `test_cells` and `conformance`; compiling takes it long.
+where_compiled = pytest.mark.skipif(not COMPILES, reason="there is no compiled road on JAX")
+tensorflow_alone = pytest.mark.skipif(BACKEND != "tensorflow", reason="a matter of TensorFlow's graphs")
+
+EVERY_ROAD = (*roads.ROADS, None)
+
+# Membranes and carries are of order one. Sums over the whole path in another order, and the slope of a spike in double
+# precision here, in single there, leave some dozens of roundings of 6e-8.
+FORWARD = {"float32": 1e-5, "float64": 1e-13}
+# Gradients add up over batch, steps and neurons; roundings grow with the largest of an array.
+BACK = {"float32": 2e-5, "float64": 1e-13}
+
+NEURONS = {
+    "lif": (LIF, {}),
+    "rlif-dense": (RLIF, {}),
+    "rlif-one_to_one": (RLIF, {"recurrence": "one_to_one"}),
+    "slstm": (SLSTM, {}),
+    "leaky": (LeakyIntegrator, {}),
+}
+SPIKING = {name: neuron for name, neuron in NEURONS.items() if name != "leaky"}
+STATES = ("spikes", "membrane", "carry")
+
+every_neuron = pytest.mark.parametrize("name", NEURONS)
+every_spiking_neuron = pytest.mark.parametrize("name", SPIKING)
+
+
+COMPILED_RUNS = []
+
+
+@pytest.fixture(autouse=True)
+def compiled_runs(monkeypatch):
+    """How often the compiled road was taken, a list that grows; and every road is free again after a test."""
+    run = NeuronLayer._run_compiled
+
+    def counted(self, *arguments):
+        COMPILED_RUNS.append(self.name)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(NeuronLayer, "_run_compiled", counted)
+    COMPILED_RUNS.clear()
+    neurons.set_road(None)
+    yield COMPILED_RUNS
+    neurons.set_road(None)
+
+
+def states_of(cell):
+    """What the cell's states are, in their order."""
+    count = len(cell.state_size)
+    return ["membrane"] if count == 1 else cell.ordered(STATES[:count])
+
+
+def start(cell, batch, dtype, seed=11):
+    """Initial states that no path would reach at its first step; spikes are any of 0 and 1."""
+    generator = np.random.default_rng(seed)
+    drawn = {
+        "spikes": generator.integers(0, 2, (batch, cell.units)),
+        "membrane": generator.normal(0.2, 0.6, (batch, cell.units)),
+        "carry": generator.normal(0.1, 0.8, (batch, cell.units)),
+    }
+    return [drawn[state].astype(dtype) for state in states_of(cell)]
+
+
+def paths(batch, time, features, seed=0):
+    return np.random.default_rng(seed).normal(0.3, 1.0, (batch, time, features))
+
+
+def outcome(recurrent, shape, *, dtype="float32", training=False, mask=None, initial=True, weights=draw, spread=1.0):
+    """Everything that a call gives: outputs, final states, and gradients of trainable weights, inputs and states.
+
+    The loss weighs all outputs and all final states unequally, and squares them, so that no gradient is constant.
+    """
+    batch, time, features, _ = shape
+    recurrent.build((batch if recurrent.stateful else None, None, features))
+    cell = recurrent.cell
+    assign(cell, weights(cell, features, seed=3))
+    inputs = keras.Variable(spread * paths(batch, time, features), dtype=dtype)
+    before = [keras.Variable(state, dtype=dtype) for state in (start(cell, batch, dtype) if initial else [])]
+
+    def call():
+        states = {"initial_state": [state.value for state in before]} if before else {}
+        outputs = recurrent(inputs.value, mask=mask, training=training, **states)
+        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+    seen = []
+
+    def loss():
+        outputs = call()
+        seen[:] = outputs
+        generator = np.random.default_rng(5)
+        factors = [ops.convert_to_tensor(generator.normal(0.0, 1.0, output.shape), dtype) for output in outputs]
+        return sum(
+            ops.sum(factor * (output + ops.square(output) / 2)) for factor, output in zip(factors, outputs, strict=True)
+        )
+
+    variables = [*cell.trainable_weights, inputs, *before]
+    names = [*(weight.name for weight in cell.trainable_weights), "inputs", *states_of(cell)]
+    found = dict(zip(names, gradients(loss, variables), strict=False))
+    if BACKEND == "jax":  # where a loss is differentiated, its outputs are symbols
+        return numpy_of(call()), found
+    return [numpy_of(ops.stop_gradient(output)) for output in seen], found
+
+
+def compare(
+    name,
+    options=None,
+    loop=None,
+    shape=(3, 6, 2, 5),
+    over=("compiled",),
+    compiles=True,
+    recompute=None,
+    exact=False,
+    **call,
+):
+    """The layer by each of the roads against `keras.layers.RNN` of its cell: outputs, final states, gradients.
+
+    Spikes are equal, membranes, carries and gradients up to rounding.
+
+    Args:
+        name: of NEURONS.
+        options: of the cell.
+        loop: of `keras.layers.RNN`.
+        shape: batch, time, features, units.
+        over: the roads.
+        compiles: whether the compiled road is open for these options.
+        recompute: of the layer alone.
+        exact: whether membranes are equal to the bit.
+        **call: of `outcome`.
+    """
+    layer_class, own = NEURONS[name]
+    dtype = call.get("dtype", "float32")
+    options = own | (options or {}) | {"dtype": dtype}
+    loop = {"return_sequences": True, "return_state": True} | (loop or {})
+    units = shape[-1]
+    reference = keras.layers.RNN(layer_class.cell_class(units, **options), dtype=dtype, **loop)
+    expected, of_expected = outcome(reference, shape, **call)
+    kinds = states_of(reference.cell)
+    kinds = [kinds[0], *kinds] if loop["return_state"] else kinds[:1]
+    assert len(expected) == len(kinds)
+    if name != "leaky" and expected[0].size > 20:
+        assert_fires_now_and_then(reference.cell, expected[0])
+    for road in over:
+        neurons.set_road(road)
+        layer = layer_class(units, recompute=recompute, **loop, **options)
+        runs = len(COMPILED_RUNS)
+        found, of_found = outcome(layer, shape, **call)
+        took = len(COMPILED_RUNS) - runs
+        where = f"{name}, {options}, {loop}, {shape}, road {road}"
+        assert (took > 0) == (COMPILES and compiles and road in ("compiled", None)), f"{where}: {took} compiled runs"
+        for kind, value, right in zip(kinds, found, expected, strict=True):
+            assert value.dtype == right.dtype == dtype
+            if kind == "spikes" or exact:
+                np.testing.assert_array_equal(value, right, err_msg=f"{kind}: {where}")
+            else:
+                tolerance = FORWARD[dtype]
+                np.testing.assert_allclose(value, right, rtol=tolerance, atol=tolerance, err_msg=f"{kind}: {where}")
+        assert of_found.keys() == of_expected.keys()
+        for weight, right in of_expected.items():
+            largest = np.max(np.abs(right))
+            np.testing.assert_allclose(
+                of_found[weight], right, rtol=0, atol=BACK[dtype] * max(1, largest), err_msg=f"{weight}: {where}"
+            )
+    return of_expected
+
+
+def assert_fires_now_and_then(cell, outputs):
+    spikes = numpy_of(cell.spikes_of(outputs))
+    assert set(np.unique(spikes)) == {0.0, 1.0}, "the spikes are all alike, the test compares nothing"
+
+
+# Options of the neurons
+
+
+@every_neuron
+@pytest.mark.parametrize("training", [True, False])
+def test_every_road_gives_what_the_cell_gives(name, training):
+    """The automatic one too. Outside of training the compiled road keeps nothing, and runs once more for gradients."""
+    attached = {} if name == "leaky" else {"detach_reset": False}  # so that a loss sees the first spikes, too
+    of = compare(name, attached, over=EVERY_ROAD, training=training)
+    assert all(np.any(gradient != 0) for gradient in of.values())
+
+
+@every_spiking_neuron
+@where_compiled
+def test_every_reset_detached_or_not_spikes_or_membrane(name):
+    seen = []
+    for reset, detach, output in itertools.product(("subtract", "zero", "none"), (True, False), ("spikes", "membrane")):
+        options = {"reset": reset, "detach_reset": detach, "output": output}
+        seen.append(compare(name, options, training=True)["inputs"])
+    for one, other in itertools.combinations(seen, 2):
+        assert reset == "none" or not np.allclose(one, other), "two options give the same, the test compares nothing"
+
+
+@every_neuron
+@where_compiled
+def test_weights_that_are_missing_or_fixed(name):
+    fixed = {"learn_decay": False} if name != "slstm" else {}
+    if name != "leaky":
+        fixed["learn_threshold"] = False
+    of = compare(name, {"use_bias": False} | fixed, training=True)
+    assert {"bias", "decay", "threshold"}.isdisjoint(of)
+    assert "threshold" not in of
+    assert {"kernel", "inputs"} < set(of)
+
+
+@pytest.fixture
+def own_surrogates(monkeypatch):
+    """Surrogates of a user: written in several ways, of which numba can compile the first three."""
+    monkeypatch.setattr(surrogates, "_REGISTRY", dict(surrogates._REGISTRY))
+    from keras.ops import exp
+
+    @surrogates.register("own_gaussian")
+    def own_gaussian(x, scale=2.0):
+        return scale * ops.exp(-ops.square(scale * x))
+
+    @surrogates.register("own_window")
+    def own_window(x, scale=0.4):
+        near = keras.ops.abs(x) < scale
+        return keras.ops.where(near, keras.ops.maximum(1.0 - keras.ops.power(x, 2), 0.0), 0.125)
+
+    @surrogates.register("own_tangent")
+    def own_tangent(x, scale=1.5):
+        return (1 - ops.tanh(scale * x) ** 2) * ops.minimum(ops.sqrt(ops.abs(x) + 1), 1.25) + ops.zeros_like(x)
+
+    @surrogates.register("own_imported")
+    def own_imported(x, scale=2.0):
+        return exp(-scale * ops.abs(x))
+
+    @surrogates.register("own_relative")
+    def own_relative(x, scale=2.0):
+        return ops.exp(-ops.square(scale * x)) / (1 + ops.mean(ops.abs(x), axis=-1, keepdims=True))
+
+    @surrogates.register("own_error_function")
+    def own_error_function(x, scale=2.0):
+        return 1 - ops.square(ops.erf(scale * x))
+
+    class Gaussian:
+        __name__ = "Gaussian"
+
+        def __call__(self, x, scale=2.0):
+            return ops.exp(-ops.square(scale * x))
+
+    surrogates.register("own_object")(Gaussian())
+
+
+@pytest.mark.parametrize("name", ["lif", "slstm"])
+@where_compiled
+def test_every_surrogate(name, own_surrogates):
+    """Those that numba cannot compile take another road, in training and outside."""
+    left = {"own_imported", "own_relative", "own_error_function", "own_object"}
+    known = surrogates.names()
+    assert len(known) == 13
+    seen = []
+    for surrogate in known:
+        for scale, training in ((None, True), (0.7, False)):
+            options = {"surrogate": surrogate, "surrogate_scale": scale, "detach_reset": False}
+            of = compare(name, options, training=training, compiles=surrogate not in left)
+            seen.append(of["inputs"])
+    assert all(not np.allclose(one, other) for one, other in itertools.combinations(seen, 2))
+
+
+@every_neuron
+@where_compiled
+def test_the_same_seed_drops_the_same(name):
+    """Inputs on every road. Feedback leaves the compiled road, but in training alone."""
+    options = {"dropout": 0.4, "seed": 9}
+    dropped = compare(name, options, over=EVERY_ROAD, training=True)
+    assert not np.allclose(dropped["inputs"], compare(name, training=True)["inputs"])
+    compare(name, options, training=False)
+    compare(name, options, training=True, recompute=3)
+    if name in ("rlif-dense", "rlif-one_to_one", "slstm"):
+        options["recurrent_dropout"] = 0.5
+        of = compare(name, options, over=EVERY_ROAD, compiles=False, training=True)
+        assert not np.allclose(of["recurrent_kernel"], dropped["recurrent_kernel"])
+        compare(name, options, compiles=False, training=True, recompute=2)
+        compare(name, options, training=False)
+
+
+# Options of the loop
+
+
+@every_neuron
+@where_compiled
+def test_every_way_to_return_and_to_go(name):
+    for sequences, states, backwards in itertools.product((True, False), repeat=3):
+        loop = {"return_sequences": sequences, "return_state": states, "go_backwards": backwards}
+        compare(name, loop=loop, training=True)
+    compare(name, over=("compiled", None), initial=False, training=True)
+
+
+@every_neuron
+@where_compiled
+def test_every_size(name):
+    """One of everything; batches and layers below, at and above what a tile or a vector of the processor takes."""
+    shapes = [(1, 1, 1, 1), (2, 1, 3, 4), (1, 9, 1, 3), (8, 2, 4, 8), (15, 3, 2, 7), (16, 3, 1, 17), (17, 4, 5, 2)]
+    for shape in [*shapes, (33, 3, 2, 9), (2, 20, 2, 66)]:
+        compare(name, shape=shape, training=True)
+
+
+@every_neuron
+@where_compiled
+def test_masks_leave_the_compiled_road(name):
+    """With a gap, a late start and an early end; the option to give zeros there."""
+    mask = np.ones((3, 6), bool)
+    mask[1, :2] = mask[0, 3] = mask[2, -2:] = False
+    for zeros in (False, True):
+        loop = {"zero_output_for_mask": zeros}
+        compare(name, loop=loop, over=("compiled", None), compiles=False, training=True, mask=mask, recompute=2)
+    compare(name, loop={"zero_output_for_mask": True}, training=True)
+
+
+@every_neuron
+@where_compiled
+def test_a_state_stays_from_call_to_call(name):
+    layer_class, own = NEURONS[name]
+    loop = {"return_sequences": True, "stateful": True}
+    inputs = paths(3, 12, 2).astype("float32")
+    layers = layer_class(5, **loop, **own), keras.layers.RNN(layer_class.cell_class(5, **own), **loop)
+    answers = []
+    for layer in layers:
+        layer.build((3, None, 2))
+        assign(layer.cell, draw(layer.cell, 2, seed=3))
+        calls = [numpy_of(layer(inputs[:, begin:stop])) for begin, stop in ((0, 4), (4, 5), (5, 12))]
+        states = [numpy_of(state) for state in layer.states]
+        layer.reset_state()
+        again = numpy_of(layer(inputs[:, :4]))
+        np.testing.assert_array_equal(again, calls[0])
+        answers.append([*calls, *states])
+    assert len(COMPILED_RUNS) == (4 if COMPILES else 0)
+    for found, expected in zip(*answers, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    compare(name, loop=loop | {"return_state": True}, training=True)
+
+
+@every_neuron
+@where_compiled
+def test_states_of_any_numbers(name):
+    """Spikes that are none, 0.3 say, reset a part; what Keras's loop does with them, the compiled one does."""
+    layer_class, own = NEURONS[name]
+    for reset in ("subtract", "zero") if name != "leaky" else (None,):
+        options = own | ({"reset": reset, "detach_reset": False} if reset else {})
+        answers = []
+        inputs = paths(3, 4, 2).astype("float32")
+        loop = {"return_sequences": True, "return_state": True}
+        for layer in layer_class(5, **loop, **options), keras.layers.RNN(layer_class.cell_class(5, **options), **loop):
+            layer.build((3, None, 2))
+            assign(layer.cell, draw(layer.cell, 2, seed=3))
+            generator = np.random.default_rng(8)
+            states = [keras.Variable(generator.normal(0.3, 0.5, (3, 5))) for _ in layer.cell.state_size]
+
+            def loss(layer=layer, states=states, inputs=inputs):
+                outputs = layer(inputs, initial_state=[state.value for state in states], training=True)
+                return sum(ops.sum(ops.square(output + 0.5)) for output in outputs)
+
+            answers.append(
+                [*numpy_of(layer(inputs, initial_state=[s.value for s in states])), *gradients(loss, states)]
+            )
+        for found, expected in zip(*answers, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@every_neuron
+@pytest.mark.parametrize("pieces", [1, 3, 50])
+def test_recomputation_changes_nothing(name, pieces):
+    """Whole, in pieces of unequal length, and in more than there are steps, forward and backward in time."""
+    for backwards, length in ((False, 7), (True, 4)) if COMPILES or pieces == 3 else ():
+        compare(
+            name,
+            loop={"go_backwards": backwards},
+            shape=(3, length, 2, 5),
+            over=EVERY_ROAD if pieces == 3 and COMPILES else ("compiled",),
+            recompute=pieces,
+            training=True,
+        )
+
+
+@every_neuron
+def test_unroll_comes_before_all_else(name):
+    layer_class, own = NEURONS[name]
+    cell = layer_class(5, **own)
+    cell.build((None, None, 2))
+    for unroll in (True, False):
+        for road in EVERY_ROAD:
+            neurons.set_road(road)
+            expected = "unrolled" if unroll else "loop"
+            assert roads.choose(cell.cell, np.zeros((3, 6, 2)), unroll=unroll) == expected
+
+
+# Precision
+
+
+@every_neuron
+@where_compiled
+def test_double_precision(name):
+    if BACKEND == "tensorflow":  # elsewhere Keras's types stop at float32 within the cell
+        for options in ({}, {"reset": "zero", "detach_reset": False}) if name != "leaky" else ({},):
+            compare(name, options, dtype="float64", over=EVERY_ROAD, training=True)
+        return
+    layer_class, own = NEURONS[name]
+    with double_precision():
+        layer = layer_class(5, dtype="float64", return_sequences=True, **own)
+        layer.build((None, None, 2))
+        assign(layer.cell, draw(layer.cell, 2, seed=3))
+        outputs = numpy_of(layer(paths(3, 6, 2)))
+    assert outputs.dtype == np.float64
+
+
+@every_neuron
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@where_compiled
+def test_half_precision_leaves_the_compiled_road(name, policy):
+    layer_class, own = NEURONS[name]
+    answers = []
+    for road in ("compiled", None, "loop"):
+        neurons.set_road(road)
+        layer = layer_class(5, dtype=policy, return_sequences=True, **own)
+        layer.build((None, None, 2))
+        assign(layer.cell, draw_on_a_grid(layer.cell, 2, seed=3))
+        inputs = np.round(4 * paths(3, 6, 2)) / 4
+        outputs = layer(inputs)
+        assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
+        answers.append(numpy_of(ops.cast(outputs, "float32")))
+    assert not COMPILED_RUNS
+    assert len(np.unique(answers[0])) > 1
+    # Two roads of the framework may round at other places: a part in 2**8 for bfloat16, of membranes of order one.
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], atol=2e-2 if name in ("slstm", "leaky") else 0)
+
+
+@tensorflow_alone
+@pytest.mark.parametrize(("batch", "units"), [(24, 5), (3, 64), (16, 40)])
+@pytest.mark.parametrize("name", ["rlif-dense", "slstm"])
+def test_membranes_are_the_same_to_the_bit(name, batch, units):
+    """Where batch or units is a multiple of eight TensorFlow takes no number by itself (see `compiled.functions`)."""
+    shape = (batch, 15, 3, units)
+    answers = []
+    layer_class, _ = NEURONS[name]
+    loop = {"return_sequences": True, "return_state": True}
+    for layer in (
+        layer_class(units, output="membrane", **loop),
+        keras.layers.RNN(layer_class.cell_class(units, output="membrane"), **loop),
+    ):
+        layer.build((None, None, 3))
+        assign(layer.cell, draw(layer.cell, 3, seed=3))
+        inputs = paths(*shape[:3]).astype("float32")
+        answers.append(numpy_of(layer(inputs, initial_state=start(layer.cell, batch, "float32"))))
+    assert COMPILED_RUNS
+    assert_fires_now_and_then(layer.cell, answers[0][0])
+    for found, expected in zip(*answers, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+# Graphs, files, and the way to a road
+
+
+def test_the_road_may_be_forced_and_set_free():
+    assert neurons.road() is None
+    for name in roads.ROADS:
+        neurons.set_road(name)
+        assert neurons.road() == name
+    with pytest.raises(InputError, match=r"set_road: unknown road 'bad'; choose one of 'compiled', 'unrolled', 'loop'"):
+        neurons.set_road("bad")
+    assert neurons.road() == "loop"
+    neurons.set_road(None)
+    assert neurons.road() is None
+
+
+def test_the_road_of_a_layer():
+    """By the number of steps, known or not, by masks, precision, and what is forced."""
+    fast = "compiled" if COMPILES else None
+
+    def chosen(road, steps, mask=None, **options):
+        layer = LIF(3, **options)
+        layer.build((None, None, 2))
+        neurons.set_road(road)
+        return roads.choose(layer.cell, keras.KerasTensor((None, steps, 2)), mask)
+
+    mask = keras.KerasTensor((None, None), "bool")
+    for road in (None, "compiled"):
+        assert chosen(road, 7) == (fast or "unrolled")
+        assert chosen(road, None) == chosen(road, 33) == (fast or "loop")
+        assert chosen(road, 7, dtype="mixed_bfloat16") == "unrolled"
+        assert chosen(road, None, dtype="mixed_bfloat16") == chosen(road, 7, mask) == "loop"
+    assert [chosen("unrolled", *case) for case in ((7,), (99,), (None,), (7, mask))] == ["unrolled"] * 2 + ["loop"] * 2
+    assert [chosen("loop", *case) for case in ((7,), (99,), (None,), (7, mask))] == ["loop"] * 4
+
+
+@where_compiled
+def test_a_neuron_without_a_kernel_goes_by_the_framework(monkeypatch):
+    monkeypatch.setattr(LIF.cell_class, "compiled", None)
+    compare("lif", over=EVERY_ROAD, compiles=False, training=True)
+    compare("lif", over=EVERY_ROAD, compiles=False, training=True, recompute=3)
+
+
+@pytest.mark.parametrize("kind", ["rlif", "slstm"])
+@where_compiled
+def test_a_model_trains_predicts_and_is_saved_the_same_by_every_road(kind, tmp_path):
+    """The file knows nothing of roads. Steps of training from the same weights lead to the same weights."""
+    inputs, targets = paths(5, 9, 1).astype("float32"), np.cos(paths(5, 9, 1, seed=1)).astype("float32")
+    answers, configs = [], []
+    for road in (None, "loop"):
+        neurons.set_road(road)
+        model = build(kind, units=8, population=4, depth=1)
+        model.compile(optimizer=keras.optimizers.SGD(0.05, name="sgd"), loss="mse", metrics=["mae"])
+        runs = len(COMPILED_RUNS)
+        history = model.fit(inputs, targets, epochs=2, batch_size=3, shuffle=False, verbose=0).history
+        assert (len(COMPILED_RUNS) > runs) == (COMPILES and road is None)
+        file = tmp_path / f"{road}.keras"
+        model.save(file)
+        configs.append(model.to_json())
+        predicted = model.predict(inputs, verbose=0)
+        if road is None:
+            loaded = keras.models.load_model(file)
+            np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), predicted)
+        answers.append([*(numpy_of(weight) for weight in model.trainable_weights), predicted, *history["mae"]])
+        moved = build(kind, units=8, population=4, depth=1)
+        assert any(
+            not np.array_equal(numpy_of(new), old)
+            for new, old in zip(moved.trainable_weights, answers[-1], strict=False)
+        )
+    assert configs[0] == configs[1]
+    assert not any(road in configs[0] for road in ("compiled", "unrolled"))
+    for fast, slow in zip(*answers, strict=True):
+        # Two epochs of two steps each on weights of order one, gradients as in `compare`.
+        np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
+
+
+@every_neuron
+@where_compiled
+def test_several_inputs_joined(name):
+    """A model of two inputs, one of them of a second path: the gradients find their way to both."""
+    layer_class, own = NEURONS[name]
+    answers = []
+    for reference in (False, True):
+        loop = {"return_sequences": True}
+        layer = (
+            keras.layers.RNN(layer_class.cell_class(5, **own), **loop) if reference else layer_class(5, **own, **loop)
+        )
+        one, other = keras.Input((None, 2)), keras.Input((None, 3))
+        first = keras.layers.Dense(2, kernel_initializer=keras.initializers.RandomUniform(seed=1))
+        model = keras.Model([one, other], layer(keras.layers.Concatenate()([first(one), other])))
+        assign(layer.cell, draw(layer.cell, 5, seed=3))
+        inputs = [paths(3, 6, 2).astype("float32"), paths(3, 6, 3, seed=2).astype("float32")]
+        weights = model.trainable_weights
+        found = gradients(lambda m=model, x=inputs: ops.sum(ops.square(m(x, training=True) + 0.25)), weights)
+        answers.append([numpy_of(model(inputs)), *found])
+    assert bool(COMPILED_RUNS) == COMPILES
+    assert all(np.any(gradient != 0) for gradient in answers[0])
+    for found, expected in zip(*answers, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def open_function(layer, features, traces, **options):
+    """A `tf.function` over paths of any number and length: outputs, and gradients of all trainable weights."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, features), tf.float32)], **options)
+    def run(inputs):
+        traces.append(1)
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, training=True)
+            loss = tf.reduce_sum(tf.square(outputs + 0.25))
+        return outputs, tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+
+    return run
+
+
+@tensorflow_alone
+@every_neuron
+def test_one_trace_runs_batches_and_lengths_of_every_size(name):
+    """Nor does numba compile anew; and pieces to recompute may be more than the steps that come."""
+    from kspike_reg.neurons.compiled import loops
+
+    layer_class, own = NEURONS[name]
+    for recompute in (None, 3):
+        layer = layer_class(5, return_sequences=True, recompute=recompute, **own)
+        layer.build((None, None, 2))
+        assign(layer.cell, draw(layer.cell, 2, seed=3))
+        traces = []
+        run = open_function(layer, 2, traces)
+        run(paths(2, 4, 2).astype("float32"))
+        traced, compiled = len(traces), (len(loops.forward.signatures), len(loops.backward.signatures))
+        assert COMPILED_RUNS
+        for batch, time in ((1, 1), (3, 2), (17, 5), (33, 40)):
+            inputs = paths(batch, time, 2, seed=time).astype("float32")
+            outputs, found = run(inputs)
+            neurons.set_road("loop")
+            expected = numpy_of(layer(inputs))
+            of = gradients(
+                lambda x=inputs, layer=layer: ops.sum(ops.square(layer(x, training=True) + 0.25)),
+                layer.trainable_weights,
+            )
+            neurons.set_road(None)
+            np.testing.assert_allclose(outputs, expected, atol=1e-5)
+            for one, other in zip(found, of, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+        assert len(traces) == traced
+        assert compiled == (len(loops.forward.signatures), len(loops.backward.signatures))
+
+
+@tensorflow_alone
+@every_neuron
+def test_inside_xla_a_layer_takes_a_road_of_the_framework(name):
+    """Weights on a grid, so that what XLA fuses changes no spike."""
+    import tensorflow as tf
+
+    layer_class, own = NEURONS[name]
+    layer = layer_class(5, return_sequences=True, **own)
+    layer.build((None, None, 2))
+    assign(layer.cell, draw_on_a_grid(layer.cell, 2, seed=3))
+    inputs = (np.round(4 * paths(3, 6, 2)) / 4).astype("float32")
+
+    @tf.function(jit_compile=True)
+    def run(inputs):
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, training=True)
+            loss = tf.reduce_sum(tf.square(outputs + 0.25))
+        return outputs, tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+
+    outputs, found = run(inputs)
+    assert not COMPILED_RUNS
+    np.testing.assert_allclose(outputs, numpy_of(layer(inputs)), atol=1e-5)
+    expected = gradients(lambda: ops.sum(ops.square(layer(inputs, training=True) + 0.25)), layer.trainable_weights)
+    assert COMPILED_RUNS
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@tensorflow_alone
+def test_a_model_compiled_by_xla_fits():
+    model = build("slstm", units=6, population=4, depth=1, timesteps=6)
+    model.compile(optimizer="sgd", loss="mse", jit_compile=True)
+    COMPILED_RUNS.clear()
+    inputs = paths(4, 6, 1).astype("float32")
+    before = [numpy_of(weight).copy() for weight in model.trainable_weights]
+    history = model.fit(inputs, np.cos(inputs), epochs=2, verbose=0).history
+    assert np.all(np.isfinite(history["loss"]))
+    assert any(not np.array_equal(numpy_of(new), old) for new, old in zip(model.trainable_weights, before, strict=True))
+    predicted = model.predict(inputs, verbose=0)
+    assert not COMPILED_RUNS
+    np.testing.assert_allclose(predicted, numpy_of(model(inputs)), atol=1e-5)
+    assert COMPILED_RUNS
