@@ -19,7 +19,7 @@ __all__ = ["backward", "forward"]
 
 
 # Steps of a tile that are read and written together: longer stretches of memory, and more rows for a product.
-STEPS = 4
+STEPS = 8
 
 
 class Apart(numba.core.compiler.Compiler):

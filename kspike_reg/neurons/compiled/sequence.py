@@ -15,7 +15,7 @@ from kspike_reg.neurons.compiled.kernels import Kernel
 __all__ = ["Sequence"]
 
 # Paths of a tile: enough to use each weight again from the cache, few enough for the tile's buffers to stay there.
-HEIGHT = 16
+HEIGHT = 8
 # Most parts that a batch is cut into, each a call that takes any free thread. What is summed over paths is summed by
 # part, and parts do not depend on the number of threads: neither do the sums.
 PARTS = 8
