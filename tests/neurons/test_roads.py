@@ -435,6 +435,8 @@ def test_double_precision(name):
 @where_compiled
 def test_half_precision_leaves_the_compiled_road(name, policy):
     layer_class, own = NEURONS[name]
+    if name in ("rlif-dense", "slstm"):  # PyTorch draws no orthogonal matrix in float16
+        own = own | {"recurrent_initializer": "zeros"}
     answers = []
     for road in ("compiled", None, "loop"):
         neurons.set_road(road)
