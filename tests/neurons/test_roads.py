@@ -15,6 +15,7 @@ from kspike_reg import neurons
 from kspike_reg.errors import InputError
 from kspike_reg.network import build
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, roads, surrogates
+from kspike_reg.neurons import layer as layer_module
 from kspike_reg.neurons.layer import NeuronLayer
 from oracles.backend import double_precision, gradients, numpy_of, torch_arrays
 from oracles.weights import assign, draw, draw_on_a_grid
@@ -320,6 +321,61 @@ def test_every_size(name):
     shapes = [(1, 1, 1, 1), (2, 1, 3, 4), (1, 9, 1, 3), (8, 2, 4, 8), (15, 3, 2, 7), (16, 3, 1, 17), (17, 4, 5, 2)]
     for shape in [*shapes, (33, 3, 2, 9), (2, 20, 2, 66)]:
         compare(name, shape=shape, training=True)
+
+
+# Features and units where the compiled road just weighs the inputs itself, or just no more.
+LIMITS = [
+    ("lif", 384, 5, True),
+    ("rlif-dense", 385, 5, False),
+    ("slstm", 384, 42, True),
+    ("slstm", 384, 43, False),
+    ("leaky", 256, 256, True),
+    ("rlif-one_to_one", 257, 256, False),
+]
+
+
+@pytest.mark.parametrize(("name", "features", "units", "weighs"), LIMITS)
+@where_compiled
+def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, weighs, monkeypatch):
+    """Outputs are equal to the bit, for products and sums of the inputs are exact; gradients up to rounding."""
+    from kspike_reg.neurons.compiled import paths as compiled_paths
+
+    assert (layer_module.LARGEST_KERNEL, layer_module.LONGEST_SUM) == (256 * 256, 384)
+    layer_class, options = NEURONS[name]
+    layer = layer_class(units, return_sequences=True, **options)
+    layer.build((None, None, features))
+    generator = np.random.default_rng(0)
+    kernel = generator.integers(-1, 2, layer.cell.kernel.shape).astype("float32") / 8
+    assign(layer.cell, draw_on_a_grid(layer.cell, features, seed=3) | {"kernel": kernel})
+    inputs = keras.Variable(generator.integers(-8, 10, (3, 6, features)) / 8, dtype="float32")
+    factors = ops.convert_to_tensor(generator.normal(0.0, 1.0, (3, 6, units)), "float32")
+    run, taken = compiled_paths.run, []
+
+    def heard(sequence, keep, inputs, kernel, *rest):
+        taken.append((inputs.shape[2], kernel.shape[0]))
+        return run(sequence, keep, inputs, kernel, *rest)
+
+    def loss():
+        return ops.sum(factors * layer(inputs.value, training=True))
+
+    def found():
+        outputs = numpy_of(ops.stop_gradient(layer(inputs.value)))
+        return [outputs, *gradients(loss, [inputs, *layer.trainable_weights])]
+
+    monkeypatch.setattr(compiled_paths, "run", heard)
+    neurons.set_road("compiled")
+    as_it_is = found()
+    for limit in ("LARGEST_KERNEL", "LONGEST_SUM"):
+        monkeypatch.setattr(layer_module, limit, 0 if weighs else 2**20)
+    otherwise = found()
+    sides = {True: (features, features), False: (layer.cell.width, 0)}
+    assert taken == 2 * [sides[weighs]] + 2 * [sides[not weighs]]
+    if name != "leaky":
+        assert_fires_now_and_then(layer.cell, as_it_is[0])
+    np.testing.assert_array_equal(as_it_is[0], otherwise[0])
+    for one, other in zip(as_it_is[1:], otherwise[1:], strict=True):
+        assert np.any(one != 0)
+        np.testing.assert_allclose(one, other, rtol=0, atol=BACK["float32"] * max(1, np.max(np.abs(other))))
 
 
 @every_neuron
