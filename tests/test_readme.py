@@ -12,8 +12,9 @@ from kspike_reg.datasets import TASKS
 from kspike_reg.experiments import Configuration, recipe
 
 ROOT = Path(__file__).parents[1]
-README, QUICK_START, RESULTS, ENERGY = (
-    (ROOT / name).read_text() for name in ("README.md", "docs/quickstart.md", "docs/results.md", "docs/energy.md")
+README, QUICK_START, RESULTS, ENERGY, SPEED = (
+    (ROOT / name).read_text()
+    for name in ("README.md", "docs/quickstart.md", "docs/results.md", "docs/energy.md", "docs/speed.md")
 )
 DEMO, PAPER = (json.loads((ROOT / "docs" / name / "metrics.json").read_text()) for name in ("demo", "paper_settings"))
 
@@ -111,6 +112,51 @@ def energy_block():
         numbers = [f"{of[counting]:.2g}" for counting in shown.values()] + [f"{rate:.2f}" for rate in rates[name]]
         rows.append(f"| `{name}` | {' | '.join(numbers)} |")
     return "\n".join(rows)
+
+
+# The sizes that the package was built to be fast at.
+PROMISED = (
+    ("lif", 128, 20, 1024),
+    ("lif", 128, 100, 1024),
+    ("rlif", 128, 20, 1024),
+    ("rlif", 128, 100, 1024),
+    ("slstm", 128, 100, 256),
+)
+
+
+def speed_block():
+    """Median ratios of the promised sizes: to the matrix products, to Keras's loop, to the fastest other package."""
+    cases = {
+        (case["kind"], case["units"], case["steps"], case["batch"]): case
+        for case in json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())["rounds"]
+    }
+    rows = [
+        "| network, units x steps x paths | training / products | inference / products | training, times faster than "
+        "Keras's loop | than the fastest peer | inference, than the fastest peer |",
+        "|---|---|---|---|---|---|",
+    ]
+    for size in PROMISED:
+        of = {mode: cases[size][mode] for mode in ("training", "inference")}
+        to_products = {
+            mode: {name: of[mode]["contenders"][name]["to products"]["median"] for name in ("kspike_reg", "naive")}
+            for mode in of
+        }
+        cells = [f"`{size[0]}`, {' x '.join(map(str, size[1:]))}"]
+        cells += [f"{to_products[mode]['kspike_reg']:.1f}" for mode in of]
+        cells += [f"{to_products['training']['naive'] / to_products['training']['kspike_reg']:.1f}"]
+        cells += [
+            f"{of[mode]['times faster than it']['median']:.1f} ({of[mode]['fastest peer']})"
+            if of[mode]["fastest peer"]
+            else ""
+            for mode in of
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("page", [README, SPEED])
+def test_the_readme_shows_how_fast_it_is(page):
+    assert block(page, "speed") == speed_block()
 
 
 def test_the_readme_shows_the_trained_networks():

@@ -24,8 +24,11 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Head the tables on energy, which are files of bare tables, by what their record calls them."""
+    """Head the files of bare tables: those on energy by what their record calls them."""
     folder, _, name = page.file.src_uri.rpartition("/")
+    if folder == "profiling/results/speed":
+        pictures = "\n\n".join(f"![{mode}]({mode}.png)" for mode in ("training", "inference"))
+        return f"# Speed at all sizes\n\n{markdown}\n\n{pictures}\n"
     if folder != "profiling/results/energy":
         return markdown
     name = name.removesuffix(".md")

@@ -142,11 +142,8 @@ class NeuronLayer(keras.layers.RNN):
         cell = self.cell
         if self.go_backwards:
             sequences = ops.flip(sequences, axis=1)
-        inputs, kernel, none = (
-            cell.thin(sequences, training),
-            cell.kernel,
-            ops.zeros((0, cell.width), cell.compute_dtype),
-        )
+        none = ops.zeros((0, cell.width), cell.compute_dtype)
+        inputs, kernel = cell.thin(sequences, training), cell.kernel
         if cell.kernel.shape[0] > LONGEST_SUM or math.prod(cell.kernel.shape) > LARGEST_KERNEL:
             inputs, kernel = ops.matmul(inputs, kernel), none
         parameters, recurrent = cell.compiled_weights()
