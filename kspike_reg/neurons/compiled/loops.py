@@ -243,6 +243,7 @@ def backward(
     slopes = _buffer(height, units, kept)
     _clear(slopes)
     heard = _buffer(height, units, kept)
+    fed = _buffer(STEPS * height, units, kept)
     repeated = _repeated(parameters, height)
     sums = _repeated(parameters, height)
     _clear(sums)
@@ -276,9 +277,11 @@ def backward(
                             of_recurrent[part, 0, n] += previous[feedback, r, n] * incoming[now.start + r, n]
                             tile[feedback, r, n] += recurrent[n, 0] * incoming[now.start + r, n]
                 elif recurs:
-                    accumulate(previous[feedback, :rows], incoming[now], of_recurrent[part])
+                    _copy(previous[feedback, :rows], fed[now])
                     product(incoming[now], recurrent, heard[:rows])
                     _add(tile[feedback, :rows], heard[:rows])
+            if recurs and not one_to_one:
+                accumulate(fed[:block], incoming[:block], of_recurrent[part])
             if weighs:
                 _gather(inputs, start, stop, begin, end, seen)
                 accumulate(seen[:block], incoming[:block], of_kernel[part])
