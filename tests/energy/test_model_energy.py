@@ -101,7 +101,8 @@ def test_counts_by_hand_whether_the_time_is_open_or_fixed(name, time):
 
 def test_all_neurons_of_the_package_have_a_row():
     for name in kspike_reg.neurons.__all__:
-        assert name in COUNTS or f"RNN({name})" in COUNTS
+        if isinstance(getattr(kspike_reg.neurons, name), type):
+            assert name in COUNTS or f"RNN({name})" in COUNTS
 
 
 def test_axes_that_are_neither_batch_nor_time_count():

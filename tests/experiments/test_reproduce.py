@@ -141,7 +141,7 @@ def test_a_case_that_fails_is_named_after_the_others_are_done(study, tmp_path):
 def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
     """SIGINT, as Ctrl-C gives it, once a case has begun; the second call does not start anew."""
     command = [sys.executable, "-m", "kspike_reg", "reproduce", "ramberg-osgood", "--quick", "--out", str(tmp_path)]
-    command += ["--units", "3", "--population", "2", "--training-paths", "20", "--epochs", "80"]
+    command += ["--units", "3", "--population", "2", "--training-paths", "20", "--epochs", "160"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     history = tmp_path / "cases" / "rlif" / "history.csv"
     patience = time.monotonic() + 120
@@ -155,10 +155,10 @@ def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
     stopped = history.read_bytes().splitlines()
     time.sleep(2)
     assert history.read_bytes().splitlines() == stopped  # nobody trains any more
-    assert len(stopped) < 80
+    assert len(stopped) < 160
     subprocess.run(command, check=True, capture_output=True)
     done = history.read_bytes().splitlines()
-    assert len(done) == 1 + 80
+    assert len(done) == 1 + 160
     assert done[: len(stopped) - 1] == stopped[:-1]  # the epoch under way may be trained again, at another second
 
 

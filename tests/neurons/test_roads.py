@@ -496,9 +496,7 @@ def test_half_precision_leaves_the_compiled_road(name, policy):
     answers = []
     for road in ("compiled", None, "loop"):
         neurons.set_road(road)
-        # Weights are assigned below; PyTorch has no orthogonal ones in half precision.
-        recurs = {"recurrent_initializer": "zeros"} if name in ("rlif-dense", "rlif-one_to_one", "slstm") else {}
-        layer = layer_class(5, dtype=policy, return_sequences=True, **own, **recurs)
+        layer = layer_class(5, dtype=policy, return_sequences=True, **own)
         layer.build((None, None, 2))
         assign(layer.cell, draw_on_a_grid(layer.cell, 2, seed=3))
         inputs = np.round(4 * paths(3, 6, 2)) / 4
