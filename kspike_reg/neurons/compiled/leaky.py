@@ -8,30 +8,28 @@ __all__ = ["KERNEL"]
 
 @advances
 def advance(rows, incoming, states, parameters, options, kept):
-    decays, membranes = parameters[0].ravel(), states[0].ravel()
-    currents, kept_membranes = incoming.ravel(), kept.ravel()
-    for i in range(rows * states.shape[2]):
-        membrane = flushed(decays[i] * membranes[i] + currents[i])
-        membranes[i] = membrane
-        kept_membranes[i] = membrane
+    for r in range(rows):
+        for n in range(states.shape[2]):
+            membrane = flushed(parameters[0, r, n] * states[0, r, n] + incoming[r, n])
+            states[0, r, n] = membrane
+            kept[r, n] = membrane
 
 
 @restores
 def restore(rows, kept, parameters, states):
-    membranes, kept_membranes = states[0].ravel(), kept.ravel()
-    for i in range(rows * states.shape[2]):
-        membranes[i] = kept_membranes[i]
+    for r in range(rows):
+        for n in range(states.shape[2]):
+            states[0, r, n] = kept[r, n]
 
 
 @reverses
 def reverse(rows, kept, previous, parameters, options, slopes, gradients, incoming, sums):
-    decays, of_decays, membranes = parameters[0].ravel(), sums[0].ravel(), previous[0].ravel()
-    of_membranes, of_currents = gradients[0].ravel(), incoming.ravel()
-    for i in range(rows * previous.shape[2]):
-        gradient = flushed(of_membranes[i])
-        of_currents[i] = gradient
-        of_membranes[i] = decays[i] * gradient
-        of_decays[i] += gradient * membranes[i]
+    for r in range(rows):
+        for n in range(previous.shape[2]):
+            gradient = flushed(gradients[0, r, n])
+            incoming[r, n] = gradient
+            gradients[0, r, n] = parameters[0, r, n] * gradient
+            sums[0, r, n] += gradient * previous[0, r, n]
 
 
 KERNEL = Kernel(advance, restore, reverse)

@@ -13,48 +13,40 @@ __all__ = ["KERNEL"]
 
 @advances
 def advance(rows, incoming, states, parameters, options, kept):
-    thresholds, decays = parameters[0].ravel(), parameters[1].ravel()
-    spikes, membranes = states[0].ravel(), states[1].ravel()
-    currents, kept_membranes = incoming.ravel(), kept.ravel()
     subtracts, clears = options[0], options[1]
-    for i in range(rows * states.shape[2]):
-        spike = spikes[i]
-        membrane = decays[i] * (membranes[i] - clears * spike * membranes[i]) + currents[i]
-        membrane = flushed(membrane - thresholds[i] * (subtracts * spike))
-        spikes[i] = membrane >= thresholds[i]
-        membranes[i] = membrane
-        kept_membranes[i] = membrane
+    for r in range(rows):
+        for n in range(states.shape[2]):
+            spike, threshold, decay = states[0, r, n], parameters[0, r, n], parameters[1, r, n]
+            membrane = states[1, r, n]
+            membrane = decay * (membrane - clears * spike * membrane) + incoming[r, n]
+            membrane = flushed(membrane - threshold * (subtracts * spike))
+            states[0, r, n] = membrane >= threshold
+            states[1, r, n] = membrane
+            kept[r, n] = membrane
 
 
 @restores
 def restore(rows, kept, parameters, states):
-    thresholds, kept_membranes = parameters[0].ravel(), kept.ravel()
-    spikes, membranes = states[0].ravel(), states[1].ravel()
-    for i in range(rows * states.shape[2]):
-        membranes[i] = kept_membranes[i]
-        spikes[i] = kept_membranes[i] >= thresholds[i]
+    for r in range(rows):
+        for n in range(states.shape[2]):
+            states[0, r, n] = kept[r, n] >= parameters[0, r, n]
+            states[1, r, n] = kept[r, n]
 
 
 @reverses
 def reverse(rows, kept, previous, parameters, options, slopes, gradients, incoming, sums):
-    thresholds, decays = parameters[0].ravel(), parameters[1].ravel()
-    spikes, membranes = previous[0].ravel(), previous[1].ravel()
-    of_spikes, of_membranes = gradients[0].ravel(), gradients[1].ravel()
-    of_thresholds, of_decays = sums[0].ravel(), sums[1].ravel()
-    derivatives, of_currents = slopes.ravel(), incoming.ravel()
     subtracts, clears, attached = options[0], options[1], options[2]
-    for i in range(rows * previous.shape[2]):
-        spike, membrane, decay = spikes[i], membranes[i], decays[i]
-        by_spike = derivatives[i] * of_spikes[i]
-        gradient = flushed(of_membranes[i] + by_spike)
-        of_currents[i] = gradient
-        of_membranes[i] = (decay - clears * spike * decay) * gradient
-        if attached:
-            of_spikes[i] = -(subtracts * thresholds[i] + clears * decay * membrane) * gradient
-        else:
-            of_spikes[i] = 0
-        of_thresholds[i] -= by_spike + subtracts * spike * gradient
-        of_decays[i] += (membrane - clears * spike * membrane) * gradient
+    for r in range(rows):
+        for n in range(previous.shape[2]):
+            spike, membrane = previous[0, r, n], previous[1, r, n]
+            threshold, decay = parameters[0, r, n], parameters[1, r, n]
+            by_spike = slopes[r, n] * gradients[0, r, n]
+            gradient = flushed(gradients[1, r, n] + by_spike)
+            incoming[r, n] = gradient
+            gradients[1, r, n] = (decay - clears * spike * decay) * gradient
+            gradients[0, r, n] = -attached * (subtracts * threshold + clears * decay * membrane) * gradient
+            sums[0, r, n] -= by_spike + subtracts * spike * gradient
+            sums[1, r, n] += (membrane - clears * spike * membrane) * gradient
 
 
 KERNEL = Kernel(advance, restore, reverse)

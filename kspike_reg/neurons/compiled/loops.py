@@ -81,29 +81,29 @@ def _scatter(rows, start, stop, begin, end, paths):
 
 @numba.njit(**OPTIONS)
 def _copy(source, target):
-    """target[:] = source, two C-contiguous arrays of one shape.
+    """target[:] = source, rows of one shape.
 
     Numba's own assignment takes several times as long, and seconds to compile: it can tell shapes that do not match.
     """
-    source, target = source.ravel(), target.ravel()
-    for i in range(source.size):
-        target[i] = source[i]
+    for r in range(source.shape[0]):
+        for n in range(source.shape[1]):
+            target[r, n] = source[r, n]
 
 
 @numba.njit(**OPTIONS)
-def _clear(array):
-    """array[:] = 0, a C-contiguous array."""
-    flat = array.ravel()
-    for i in range(flat.size):
-        flat[i] = 0
+def _clear(rows):
+    """rows[:] = 0."""
+    for r in range(rows.shape[0]):
+        for n in range(rows.shape[1]):
+            rows[r, n] = 0
 
 
 @numba.njit(**OPTIONS)
 def _add(left, right):
-    """left += right, two C-contiguous arrays of one shape."""
-    left, right = left.ravel(), right.ravel()
-    for i in range(left.size):
-        left[i] += right[i]
+    """left += right, rows of one shape."""
+    for r in range(left.shape[0]):
+        for n in range(left.shape[1]):
+            left[r, n] += right[r, n]
 
 
 @numba.njit(**OPTIONS)
@@ -246,7 +246,8 @@ def backward(
     fed = _buffer(STEPS * height, units, kept)
     repeated = _repeated(parameters, height)
     sums = _repeated(parameters, height)
-    _clear(sums)
+    for k in range(len(sums)):
+        _clear(sums[k])
     bias_sums = _buffer(height, width, kept)
     _clear(bias_sums)
     for start in range(first, last, height):
@@ -292,6 +293,6 @@ def backward(
         for s in range(number):
             _copy(tile[s, :rows], gradients[s, start:stop])
     for r in range(height):
-        _add(of_bias[part], bias_sums[r])
+        _add(of_bias[part : part + 1], bias_sums[r : r + 1])
         for k in range(len(sums)):
-            _add(of_parameters[part, k], sums[k, r])
+            _add(of_parameters[part, k : k + 1], sums[k, r : r + 1])

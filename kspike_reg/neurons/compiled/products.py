@@ -7,6 +7,7 @@ TensorFlow takes sums of up to 384 terms, so the bits are the same, whatever is 
 
 import llvmlite.binding
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -23,21 +24,23 @@ _FUSED = _features.get("fma", True)
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 
 
-def _block(vectors):
-    """result[i, j] += left[i, k] right[k, j] for ROWS rows i and `vectors` vectors of columns j."""
+def _block(rows, vectors):
+    """result[i, j] += left[i, k] right[k, j] for so many rows i and vectors of columns j."""
 
     @intrinsic
-    def block(typing, left, left_at, row_step, term_step, terms, right, right_at, right_step, result, result_at):
-        """All arrays are C-contiguous; `..._at` is the place of the block's first element, counted in elements.
+    def block(typing, fresh, left, row_step, term_step, terms, right, columns, result, row, column):
+        """The block of C-contiguous arrays whose first element is (row, column).
 
-        row_step and term_step: from one row, and one term, of `left` to the next; right_step: from one row of `right`,
-        and of `result`, to the next.
+        fresh: whether to begin at zero, whatever is in `result`.
+        row_step, term_step: elements from one row, and from one term, of `left` to the next.
+        columns: of `right` and of `result`.
         """
-        signature = types.void(left, *[types.int64] * 4, right, *[types.int64] * 2, result, types.int64)
+        place = types.int64
+        signature = types.void(types.boolean, left, place, place, place, right, place, result, place, place)
 
         def generate(context, builder, signature, arguments):
-            left, left_at, row_step, term_step, terms, right, right_at, right_step, result, result_at = arguments
-            kind = signature.args[0]
+            fresh, left, row_step, term_step, terms, right, columns, result, row, column = arguments
+            kind = signature.args[1]
             number = context.get_data_type(kind.dtype)
             width = VECTOR * 8 // kind.dtype.bitwidth
             vector = ir.VectorType(number, width)
@@ -45,6 +48,7 @@ def _block(vectors):
             name = f"llvm.fma.v{width}f{kind.dtype.bitwidth}"
             fuse = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
             spread = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+            zeros = ir.Constant(vector, [0] * width)
             data = {
                 array: context.make_array(kind)(context, builder, value=array).data for array in (left, right, result)
             }
@@ -55,22 +59,23 @@ def _block(vectors):
             def shifted(place, step, times):
                 return builder.add(place, builder.mul(step, ir.Constant(whole, times)))
 
-            def column(place, j):
+            def lane(place, j):
                 return builder.add(place, ir.Constant(whole, j * width))
 
+            of_result = builder.add(builder.mul(row, columns), column)
             places = [
-                [pointer(result, column(shifted(result_at, right_step, i), j), vector) for j in range(vectors)]
-                for i in range(ROWS)
+                [pointer(result, lane(shifted(of_result, columns, i), j), vector) for j in range(vectors)]
+                for i in range(rows)
             ]
-            sums = [[cgutils.alloca_once(builder, vector) for _ in row] for row in places]
-            for row, slots in zip(places, sums, strict=True):
-                for place, slot in zip(row, slots, strict=True):
-                    builder.store(builder.load(place, align=1), slot)
+            sums = [[cgutils.alloca_once(builder, vector) for _ in line] for line in places]
+            for line, slots in zip(places, sums, strict=True):
+                for place, slot in zip(line, slots, strict=True):
+                    builder.store(builder.select(fresh, zeros, builder.load(place, align=1)), slot)
             with cgutils.for_range(builder, terms, intp=whole) as loop:
-                of_right = builder.add(right_at, builder.mul(right_step, loop.index))
-                of_left = builder.add(left_at, builder.mul(term_step, loop.index))
-                factors = [builder.load(pointer(right, column(of_right, j), vector), align=1) for j in range(vectors)]
-                for i in range(ROWS):
+                of_right = builder.add(column, builder.mul(columns, loop.index))
+                of_left = builder.add(builder.mul(row, row_step), builder.mul(term_step, loop.index))
+                factors = [builder.load(pointer(right, lane(of_right, j), vector), align=1) for j in range(vectors)]
+                for i in range(rows):
                     scalar = builder.load(pointer(left, shifted(of_left, row_step, i), number))
                     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(whole, 0))
                     splat = builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), spread)
@@ -80,8 +85,8 @@ def _block(vectors):
                         else:
                             value = builder.fadd(builder.load(slot), builder.fmul(splat, factor))
                         builder.store(value, slot)
-            for row, slots in zip(places, sums, strict=True):
-                for place, slot in zip(row, slots, strict=True):
+            for line, slots in zip(places, sums, strict=True):
+                for place, slot in zip(line, slots, strict=True):
                     builder.store(builder.load(slot), place, align=1)
             return context.get_dummy_value()
 
@@ -90,31 +95,50 @@ def _block(vectors):
     return block
 
 
-_wide, _narrow = _block(VECTORS), _block(1)
+_tall_wide, _tall_narrow = _block(ROWS, VECTORS), _block(ROWS, 1)
+_flat_wide, _flat_narrow = _block(1, VECTORS), _block(1, 1)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _add(left, row_step, term_step, rows, terms, right, result):
-    """result += left @ right, where element (i, k) of `left` is the (i row_step + k term_step)-th of its memory."""
-    columns = right.shape[1]
+@_compiled
+def _blocks(fresh, left, row_step, term_step, terms, right, result, columns):
+    """`_add` for so many columns, a multiple of a vector's."""
     lanes = VECTOR // result.itemsize
-    quads = rows // ROWS * ROWS
+    rows, step = result.shape
+    tall = rows // ROWS * ROWS
     wide = columns // (VECTORS * lanes) * (VECTORS * lanes)
-    narrow = columns // lanes * lanes
     for n in range(0, wide, VECTORS * lanes):
-        for r in range(0, quads, ROWS):
-            _wide(left, r * row_step, row_step, term_step, terms, right, n, columns, result, r * columns + n)
-    for n in range(wide, narrow, lanes):
-        for r in range(0, quads, ROWS):
-            _narrow(left, r * row_step, row_step, term_step, terms, right, n, columns, result, r * columns + n)
-    flat = left.ravel()
-    for r in range(rows):
-        start = narrow if r < quads else 0
-        if start < columns:
-            for k in range(terms):
-                factor = flat[r * row_step + k * term_step]
-                for n in range(start, columns):
-                    result[r, n] += factor * right[k, n]
+        for r in range(0, tall, ROWS):
+            _tall_wide(fresh, left, row_step, term_step, terms, right, step, result, r, n)
+        for r in range(tall, rows):
+            _flat_wide(fresh, left, row_step, term_step, terms, right, step, result, r, n)
+    for n in range(wide, columns, lanes):
+        for r in range(0, tall, ROWS):
+            _tall_narrow(fresh, left, row_step, term_step, terms, right, step, result, r, n)
+        for r in range(tall, rows):
+            _flat_narrow(fresh, left, row_step, term_step, terms, right, step, result, r, n)
+
+
+@_compiled
+def _add(fresh, left, row_step, term_step, terms, right, result):
+    """result += left @ right, where element (i, k) of `left` is the (i row_step + k term_step)-th of its memory."""
+    rows, columns = result.shape
+    lanes = VECTOR // result.itemsize
+    whole = columns // lanes * lanes
+    _blocks(fresh, left, row_step, term_step, terms, right, result, whole)
+    if whole < columns:
+        # The last columns in vectors of their own, filled up.
+        factors, sums = np.zeros((terms, lanes), right.dtype), np.zeros((rows, lanes), result.dtype)
+        for k in range(terms):
+            for n in range(whole, columns):
+                factors[k, n - whole] = right[k, n]
+        if not fresh:
+            for r in range(rows):
+                for n in range(whole, columns):
+                    sums[r, n - whole] = result[r, n]
+        _blocks(fresh, left, row_step, term_step, terms, factors, sums, lanes)
+        for r in range(rows):
+            for n in range(whole, columns):
+                result[r, n] = sums[r, n - whole]
 
 
 @_compiled
@@ -124,10 +148,7 @@ def product(left, right, result):
     Args:
         left, right, result: C-contiguous, (rows, terms), (terms, columns) and (rows, columns).
     """
-    flat = result.ravel()
-    for i in range(flat.size):
-        flat[i] = 0
-    _add(left, left.shape[1], 1, left.shape[0], left.shape[1], right, result)
+    _add(True, left, left.shape[1], 1, left.shape[1], right, result)
 
 
 @_compiled
@@ -137,4 +158,4 @@ def accumulate(left, right, result):
     Args:
         left, right, result: C-contiguous, (terms, rows), (terms, columns) and (rows, columns).
     """
-    _add(left, 1, left.shape[1], left.shape[1], left.shape[0], right, result)
+    _add(False, left, 1, left.shape[1], left.shape[0], right, result)
