@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from kspike_reg.neurons.compiled.products import VECTOR, accumulate, product
+from kspike_reg.neurons.compiled.stores import settle, store
 
 __all__ = ["backward", "forward"]
 
@@ -74,8 +75,7 @@ def _scatter(rows, start, stop, begin, end, paths):
     row = 0
     for t in range(begin, end):
         for b in range(start, stop):
-            for n in range(paths.shape[2]):
-                paths[b, t, n] = rows[row, n]
+            store(rows, row, paths, b * paths.shape[1] + t)
             row += 1
 
 
@@ -148,7 +148,6 @@ def forward(
     one_to_one = len(recurrent) == 1 and width == units
     seen = _buffer(STEPS * height, features, inputs)
     incoming = _buffer(STEPS * height, width, inputs)
-    spoken = _buffer(STEPS * height, units, inputs)
     heard = _buffer(height, width, inputs)
     tile = _buffer(number * height, units, inputs).reshape((number, height, units))
     keep = _buffer(height, kept.shape[3], inputs)
@@ -176,13 +175,14 @@ def forward(
                 elif recurs:
                     product(tile[feedback, :rows], recurrent, heard[:rows])
                     _add(incoming[now], heard[:rows])
-                if len(kept):
-                    keep = kept[start // height, t]
                 advance(rows, incoming[now], tile, repeated, options, keep)
-                _copy(tile[leading, :rows], spoken[now])
-            _scatter(spoken, start, stop, begin, end, outputs)
+                if len(kept):
+                    store(keep, 0, kept, (start // height * steps + t) * height, rows)
+                for r in range(rows):
+                    store(tile, leading * height + r, outputs, (start + r) * steps + t)
         for s in range(number):
             _copy(tile[s, :rows], states[s, start:stop])
+    settle()
 
 
 @numba.njit(**OPTIONS)
@@ -236,7 +236,6 @@ def backward(
     one_to_one = recurrent.shape[1] == 1 and width == units
     seen = _buffer(STEPS * height, features, kept)
     of_seen = _buffer(STEPS * height, features, kept)
-    spoken = _buffer(STEPS * height, units, kept)
     incoming = _buffer(STEPS * height, width, kept)
     tile = _buffer(number * height, units, kept).reshape((number, height, units))
     previous = _buffer(number * height, units, kept).reshape((number, height, units))
@@ -259,7 +258,6 @@ def backward(
         for end in range(steps, 0, -STEPS):
             begin = max(end - STEPS, 0)
             block = rows * (end - begin)
-            _gather(upstream, start, stop, begin, end, spoken)
             for t in range(end - 1, begin - 1, -1):
                 now = slice((t - begin) * rows, (t - begin + 1) * rows)
                 if t:
@@ -267,7 +265,9 @@ def backward(
                 else:
                     for s in range(number):
                         _copy(initial[s, start:stop], previous[s, :rows])
-                _add(tile[leading, :rows], spoken[now])
+                for r in range(rows):
+                    for n in range(units):
+                        tile[leading, r, n] += upstream[start + r, t, n]
                 if scale:
                     slope(rows, tile_kept[t], repeated, slopes, scale)
                 reverse(rows, tile_kept[t], previous, repeated, options, slopes, tile, incoming[now], sums)
@@ -292,6 +292,7 @@ def backward(
                 _scatter(incoming, start, stop, begin, end, of_inputs)
         for s in range(number):
             _copy(tile[s, :rows], gradients[s, start:stop])
+    settle()
     for r in range(height):
         _add(of_bias[part : part + 1], bias_sums[r : r + 1])
         for k in range(len(sums)):
