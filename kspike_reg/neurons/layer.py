@@ -34,7 +34,8 @@ class NeuronLayer(keras.layers.RNN):
         unroll: whether to lay out the loop step by step in the backend's operations; None takes the fastest road
             (see `neurons.roads`).
         recompute: into how many pieces to cut the path so as to save memory in training: the backward pass runs each
-            piece forward once more, and needs the memory of one piece in place of the whole path. None keeps all.
+            piece forward once more, and needs the memory of one piece in place of the whole path. The compiled road
+            cuts the batch instead, into groups of a few paths, whatever the number. None keeps all.
         zero_output_for_mask: whether masked steps give zeros; by default they repeat the last valid output.
         **options: the options of the cell, and name, dtype, trainable and activity_regularizer as for every layer.
 
@@ -99,9 +100,15 @@ class NeuronLayer(keras.layers.RNN):
         return self.cell.units
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
+        road = roads.choose(self.cell, sequences, mask, self.unroll, training)
+        if road == "compiled":
+            return self._run_compiled(sequences, initial_state, training)
         # Masked steps repeat the output before them, which may lie in the piece before.
-        if not training or self.recompute is None or mask is not None:
-            return self._run(sequences, initial_state, mask, training)
+        if training and self.recompute is not None and mask is None:
+            return self._run_in_pieces(sequences, initial_state)
+        return self._run_by_backend(road, sequences, initial_state, mask, training)
+
+    def _run_in_pieces(self, sequences, initial_state):
         steps = ops.shape(sequences)[1]
         count = self.recompute if sequences.shape[1] is None else min(self.recompute, sequences.shape[1])
         ends = [steps * number // count for number in range(count + 1)]
@@ -111,7 +118,8 @@ class NeuronLayer(keras.layers.RNN):
         @keras.remat
         def again(piece, *states):
             with self.cell.holding(masks):
-                return self._run(piece, list(states), None, training)
+                road = roads.choose(self.cell, piece, None, self.unroll, True)
+                return self._run_by_backend(road, piece, list(states), None, True)
 
         parts, states = [], initial_state
         for piece in reversed(pieces) if self.go_backwards else pieces:
@@ -119,11 +127,7 @@ class NeuronLayer(keras.layers.RNN):
             parts.append(outputs)
         return last_output, ops.concatenate(parts, axis=1), states
 
-    def _run(self, sequences, initial_state, mask, training):
-        """What `inner_loop` gives, by the fastest road that is open."""
-        road = roads.choose(self.cell, sequences, mask, self.unroll, training)
-        if road == "compiled":
-            return self._run_compiled(sequences, initial_state, training)
+    def _run_by_backend(self, road, sequences, initial_state, mask, training):
         loop = keras.layers.RNN(
             _Recurrence(self.cell, training),
             return_sequences=self.return_sequences,
@@ -144,12 +148,13 @@ class NeuronLayer(keras.layers.RNN):
             sequences = ops.flip(sequences, axis=1)
         none = ops.zeros((0, cell.width), cell.compute_dtype)
         inputs, kernel = cell.thin(sequences, training), cell.kernel
-        if cell.kernel.shape[0] > LONGEST_SUM or math.prod(cell.kernel.shape) > LARGEST_KERNEL:
+        is_large = self.recompute is None and math.prod(cell.kernel.shape) > LARGEST_KERNEL  # else save the currents
+        if cell.kernel.shape[0] > LONGEST_SUM or is_large:
             inputs, kernel = ops.matmul(inputs, kernel), none
         parameters, recurrent = cell.compiled_weights()
         outputs, states = paths.run(
             cell.compiled_sequence(),
-            training,
+            training and self.recompute is None,
             inputs,
             kernel,
             ops.zeros((cell.width,), cell.compute_dtype) if cell.bias is None else cell.bias,

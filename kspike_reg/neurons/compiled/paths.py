@@ -15,7 +15,7 @@ def run(sequence, keep, inputs, kernel, bias, recurrent, parameters, initial):
 
     Args:
         sequence: the layer's `Sequence`.
-        keep: whether to keep what the way back needs; else it runs forward once more.
+        keep: whether to keep what the way back needs; else that runs forward once more, a few paths at a time.
         inputs: (batch, steps, features).
         kernel: (features, width), or (0, width) where the inputs are currents, weighed already.
         bias: (width,).
@@ -47,9 +47,8 @@ def _in_tensorflow(sequence, keep, *tensors):
         outputs, states, kept = on_host(partial(sequence.forward, keep), tensors, shapes)
 
         def gradient(of_outputs, of_states):
-            remembered = kept if keep else on_host(partial(sequence.forward, True), tensors, shapes)[2]
             shapes_of_gradients = [tensor.shape for tensor in tensors]
-            return on_host(sequence.backward, (remembered, *tensors, of_outputs, of_states), shapes_of_gradients)
+            return on_host(sequence.backward, (kept, *tensors, of_outputs, of_states), shapes_of_gradients)
 
         return (outputs, states), gradient
 
@@ -74,8 +73,6 @@ def _in_torch(sequence, keep, *tensors):
         @torch.autograd.function.once_differentiable
         def backward(context, of_outputs, of_states):
             *tensors, kept = context.saved_tensors
-            if not keep:
-                *_, kept = on_host(partial(sequence.forward, True), *tensors)
             return on_host(sequence.backward, kept, *tensors, of_outputs, of_states)
 
     return Path.apply(*(keras.ops.convert_to_tensor(tensor) for tensor in tensors))

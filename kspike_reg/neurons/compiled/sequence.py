@@ -19,6 +19,8 @@ HEIGHT = 8
 # Most parts that a batch is cut into, each a call that takes any free thread. What is summed over paths is summed by
 # part, and parts do not depend on the number of threads: neither do the sums.
 PARTS = 8
+# Paths that the way back runs forward once more at a time, where nothing was kept.
+GROUP = 4 * HEIGHT
 # Below so many states in all, a second thread costs more than it saves.
 WORTH_A_THREAD = 2**15
 
@@ -48,7 +50,7 @@ class Sequence:
         """Run all paths through all steps.
 
         Args:
-            keep: whether to keep what `backward` needs.
+            keep: whether to keep what `backward` needs; else `backward` runs the paths forward once more.
             inputs: (batch, steps, features).
             kernel: (features, width), or (0, width) where the inputs are currents, weighed already.
             bias: (width,).
@@ -60,15 +62,10 @@ class Sequence:
             Outputs (batch, steps, units), final states (number, batch, units), and what is kept for `backward`.
         """
         batch, steps, _ = inputs.shape
-        units, dtype = parameters.shape[1], inputs.dtype
-        outputs = memory.empty((batch, steps, units), dtype)
-        tiles = math.ceil(batch / HEIGHT) if keep else 0
-        kept = memory.empty((tiles, steps, HEIGHT, self.kernel.columns * units), dtype)
-        states = memory.copy(initial)
-        functions = (self.kernel.advance.of(dtype.name), np.asarray(self.options, dtype))
-        weights = (parameters, inputs, memory.copy(kernel), bias, memory.copy(recurrent), self.kernel.feedback)
-        results = (self.leading, states, outputs, kept)
-        _share(outputs.size, batch, lambda first, last, _: loops.forward(first, last, *functions, *weights, *results))
+        outputs = memory.empty((batch, steps, parameters.shape[1]), inputs.dtype)
+        states, kept = memory.copy(initial), self._room(batch if keep else 0, steps, parameters)
+        run = self._forward(kernel, bias, recurrent, parameters)
+        _share(outputs.size, batch, lambda first, last, _: run(first, last, inputs, states, outputs, kept))
         return outputs, states, kept
 
     def backward(self, kept, inputs, kernel, bias, recurrent, parameters, initial, of_outputs, of_states):
@@ -82,24 +79,65 @@ class Sequence:
         Returns:
             Gradients of inputs, kernel, bias, recurrent weights, parameters and initial states.
         """
-        dtype = kept.dtype
-        parts = math.ceil(len(inputs) / _paths_of_a_part(len(inputs)))
-        of_inputs = memory.empty(inputs.shape, dtype)
-        of_initial = memory.copy(of_states)
-        sums = [np.zeros((parts, *array.shape), dtype) for array in (kernel, bias, recurrent, parameters)]
+        batch, steps, _ = inputs.shape
+        of_inputs, of_initial = memory.empty(inputs.shape, inputs.dtype), memory.copy(of_states)
+        parts = math.ceil(batch / _paths_of_a_part(batch))
+        sums = [np.zeros((parts, *array.shape), inputs.dtype) for array in (kernel, bias, recurrent, parameters)]
+        run = self._backward(kernel, recurrent, parameters, sums)
+        again = self._forward(kernel, bias, recurrent, parameters)
+
+        def from_kept(first, last, part):
+            run(first, last, part, kept, inputs, initial, of_outputs, of_initial, of_inputs)
+
+        def from_inputs(first, last, part):
+            for start in range(first, last, GROUP):
+                group = slice(start, min(start + GROUP, last))
+                paths, begin = inputs[group], memory.copy(initial[:, group])
+                gradients = memory.copy(of_initial[:, group])
+                remembered = self._room(len(paths), steps, parameters)
+                outputs = memory.empty((len(paths), steps, parameters.shape[1]), inputs.dtype)
+                again(0, len(paths), paths, memory.copy(begin), outputs, remembered)
+                run(0, len(paths), part, remembered, paths, begin, of_outputs[group], gradients, of_inputs[group])
+                of_initial[:, group] = gradients
+
+        _share(of_outputs.size, batch, from_kept if len(kept) else from_inputs)
+        return of_inputs, *(parts.sum(axis=0) for parts in sums), of_initial
+
+    def _room(self, paths, steps, parameters):
+        """For what so many paths keep."""
+        columns = self.kernel.columns * parameters.shape[1]
+        return memory.empty((math.ceil(paths / HEIGHT), steps, HEIGHT, columns), parameters.dtype)
+
+    def _forward(self, kernel, bias, recurrent, parameters):
+        """`loops.forward` with all that all paths share: function(first, last, inputs, states, outputs, kept)."""
+        constants = (
+            self.kernel.advance.of(parameters.dtype.name),
+            np.asarray(self.options, parameters.dtype),
+            parameters,
+        )
+        weights = (memory.copy(kernel), bias, memory.copy(recurrent), self.kernel.feedback, self.leading)
+        return lambda first, last, inputs, *results: loops.forward(first, last, *constants, inputs, *weights, *results)
+
+    def _backward(self, kernel, recurrent, parameters, sums):
+        """`loops.backward` likewise.
+
+        It is a function(first, last, part, kept, inputs, initial, of_outputs, of_states, of_inputs).
+        """
+        dtype = parameters.dtype
         fires = self.surrogate is not None
-        functions = (
+        constants = (
             self.kernel.restore.of(dtype.name),
             self.kernel.reverse.of(dtype.name),
             slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name),
             surrogates.scale_of(self.surrogate, self.scale) if fires else 0.0,
             np.asarray(self.options, dtype),
+            parameters,
         )
-        transposes = [memory.copy(weights.T) for weights in (kernel, recurrent)]
-        weights = (parameters, kept, inputs, transposes[0], initial, transposes[1], self.kernel.feedback)
-        results = (self.leading, of_outputs, of_initial, of_inputs, *sums)
-        _share(of_outputs.size, len(inputs), lambda *part: loops.backward(*part, *functions, *weights, *results))
-        return of_inputs, *(parts.sum(axis=0) for parts in sums), of_initial
+        kernel, recurrent = (memory.copy(weights.T) for weights in (kernel, recurrent))
+        ends = (recurrent, self.kernel.feedback, self.leading)
+        return lambda first, last, part, kept, inputs, initial, *gradients: loops.backward(
+            first, last, part, *constants, kept, inputs, kernel, initial, *ends, *gradients, *sums
+        )
 
 
 def _paths_of_a_part(batch):

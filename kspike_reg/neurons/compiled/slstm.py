@@ -4,13 +4,14 @@ Options as in `compiled.lif`. A step keeps membrane, carry and the gates i, f, g
 """
 
 from kspike_reg.neurons.compiled.functions import flushed, sigmoid, tanh
-from kspike_reg.neurons.compiled.kernels import Kernel, advances, restores, reverses
+from kspike_reg.neurons.compiled.kernels import Kernel, advances, restores, reverses, widest_registers
 
 __all__ = ["KERNEL"]
 
 
 @advances
 def advance(rows, incoming, states, parameters, options, kept):
+    widest_registers()
     units = states.shape[2]
     subtracts, clears = options[0], options[1]
     for r in range(rows):
