@@ -44,7 +44,10 @@ class TileFunction:
                 error_model="numpy",
                 pipeline_class=Apart,
             )
-            self.compiled[dtype] = compiler(self.function)
+            code = compiler(self.function)
+            # Else every call of a loop that is given this code finds out anew, which takes longer than a small tile.
+            code._numba_type_ = numba.typeof(code)
+            self.compiled[dtype] = code
         return self.compiled[dtype]
 
 
