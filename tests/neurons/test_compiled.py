@@ -492,7 +492,7 @@ def test_parts_and_tiles_change_nothing_but_the_order_of_sums_over_paths(name, f
 @pytest.mark.parametrize("name", CASES)
 def test_what_was_not_kept_is_run_forward_once_more(name, features, monkeypatch):
     """Groups of paths within a part, the last one smaller; but for the order of sums it has the same bits."""
-    monkeypatch.setattr(sequence, "GROUP", 2 * sequence.HEIGHT)
+    monkeypatch.setattr(sequence, "GROUP", 2 * sequence.HEIGHT * 5)
     of, kind, recurrence = CASES[name]
     inputs = arrays(kind, 37 * sequence.PARTS, 5, 9, "float32", recurrence, features)
     outputs, states, kept = of.forward(False, *inputs)

@@ -19,8 +19,8 @@ HEIGHT = 8
 # Most parts that a batch is cut into, each a call that takes any free thread. What is summed over paths is summed by
 # part, and parts do not depend on the number of threads: neither do the sums.
 PARTS = 8
-# Paths that the way back runs forward once more at a time, where nothing was kept.
-GROUP = 4 * HEIGHT
+# Steps of paths that the way back runs forward once more at a time, where nothing was kept: some dozens of paths.
+GROUP = 2**12
 # Below so many states in all, a second thread costs more than it saves.
 WORTH_A_THREAD = 2**15
 
@@ -90,8 +90,9 @@ class Sequence:
             run(first, last, part, kept, inputs, initial, of_outputs, of_initial, of_inputs)
 
         def from_inputs(first, last, part):
-            for start in range(first, last, GROUP):
-                group = slice(start, min(start + GROUP, last))
+            tiles = max(1, GROUP // (max(1, steps) * HEIGHT))
+            for start in range(first, last, tiles * HEIGHT):
+                group = slice(start, min(start + tiles * HEIGHT, last))
                 paths, begin = inputs[group], memory.copy(initial[:, group])
                 gradients = memory.copy(of_initial[:, group])
                 remembered = self._room(len(paths), steps, parameters)
