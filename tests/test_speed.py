@@ -218,6 +218,19 @@ def test_memory_and_first_call_are_those_of_a_fresh_process():
     assert more["peak / MiB"] > larger.steps * larger.batch * larger.units * 4 / 2**20
 
 
+def test_our_first_call_is_measured_without_and_with_machine_code_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "environment", lambda: {"device": "cpu"})
+    monkeypatch.setattr(speed, "names", lambda process, kind: ["products", "kspike_reg"])
+    record = speed.Record(tmp_path / "speed.json", seconds=0)
+    for _ in range(2):  # what is in the record is not measured again
+        speed.fresh(record, "lif", CASES[:1])
+        assert [row["contender"] for row in record.content["fresh"]] == [speed.ANEW, "kspike_reg"]
+    for row in record.content["fresh"]:
+        assert row.items() >= CASES[0].as_dictionary().items()
+        assert row["first / s"] > 0
+        assert row["peak / MiB"] > 0
+
+
 def test_linearity_is_relative_to_the_first_size(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "environment", dict)
     record = speed.Record(tmp_path / "speed.json", seconds=0)

@@ -33,9 +33,10 @@ class Process:
 
     Args:
         framework: "keras" or "torch", a key of `HOLDERS`.
+        **environment: environment variables of the process beside this one's.
     """
 
-    def __init__(self, framework):
+    def __init__(self, framework, **environment):
         self.framework = framework
         paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self.child = subprocess.Popen(
@@ -43,7 +44,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | environment,
         )
 
     def ask(self, do, **needs):

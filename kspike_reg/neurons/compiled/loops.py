@@ -146,11 +146,11 @@ def forward(
     height = kept.shape[2]
     weighs, recurs = len(kernel) > 0, len(recurrent) > 0
     one_to_one = len(recurrent) == 1 and width == units
-    seen = _buffer(STEPS * height, features, inputs)
-    incoming = _buffer(STEPS * height, width, inputs)
-    heard = _buffer(height, width, inputs)
-    tile = _buffer(number * height, units, inputs).reshape((number, height, units))
-    keep = _buffer(height, kept.shape[3], inputs)
+    seen = _buffer(STEPS * height, features, parameters)
+    incoming = _buffer(STEPS * height, width, parameters)
+    heard = _buffer(height, width, parameters)
+    tile = _buffer(number * height, units, parameters).reshape((number, height, units))
+    keep = _buffer(height, kept.shape[3], parameters)
     repeated, biases = _repeated(parameters, height), _repeated(bias.reshape((1, width)), height)[0]
     for start in range(first, last, height):
         stop = min(start + height, last)
@@ -234,20 +234,20 @@ def backward(
     height = kept.shape[2]
     weighs, recurs = kernel.shape[1] > 0, recurrent.shape[1] > 0
     one_to_one = recurrent.shape[1] == 1 and width == units
-    seen = _buffer(STEPS * height, features, kept)
-    of_seen = _buffer(STEPS * height, features, kept)
-    incoming = _buffer(STEPS * height, width, kept)
-    tile = _buffer(number * height, units, kept).reshape((number, height, units))
-    previous = _buffer(number * height, units, kept).reshape((number, height, units))
-    slopes = _buffer(height, units, kept)
+    seen = _buffer(STEPS * height, features, parameters)
+    of_seen = _buffer(STEPS * height, features, parameters)
+    incoming = _buffer(STEPS * height, width, parameters)
+    tile = _buffer(number * height, units, parameters).reshape((number, height, units))
+    previous = _buffer(number * height, units, parameters).reshape((number, height, units))
+    slopes = _buffer(height, units, parameters)
     _clear(slopes)
-    heard = _buffer(height, units, kept)
-    fed = _buffer(STEPS * height, units, kept)
+    heard = _buffer(height, units, parameters)
+    fed = _buffer(STEPS * height, units, parameters)
     repeated = _repeated(parameters, height)
     sums = _repeated(parameters, height)
     for k in range(len(sums)):
         _clear(sums[k])
-    bias_sums = _buffer(height, width, kept)
+    bias_sums = _buffer(height, width, parameters)
     _clear(bias_sums)
     for start in range(first, last, height):
         stop = min(start + height, last)

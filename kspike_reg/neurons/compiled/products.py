@@ -148,7 +148,8 @@ def product(left, right, result):
     Args:
         left, right, result: C-contiguous, (rows, terms), (terms, columns) and (rows, columns).
     """
-    _add(True, left, left.shape[1], 1, left.shape[1], right, result)
+    # Numbers with a type: numba compiles a function anew for each literal that it is given.
+    _add(np.bool_(True), left, left.shape[1], np.int64(1), left.shape[1], right, result)
 
 
 @_compiled
@@ -158,4 +159,4 @@ def accumulate(left, right, result):
     Args:
         left, right, result: C-contiguous, (terms, rows), (terms, columns) and (rows, columns).
     """
-    _add(False, left, 1, left.shape[1], left.shape[0], right, result)
+    _add(np.bool_(False), left, np.int64(1), left.shape[1], left.shape[0], right, result)
