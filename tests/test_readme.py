@@ -159,6 +159,30 @@ def test_the_readme_shows_how_fast_it_is(page):
     assert block(page, "speed") == speed_block()
 
 
+def first_steps_block():
+    """First call and memory of a training step, of the longest paths."""
+    record = json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())
+    rows = [
+        "| network, units x steps x paths | first step ever / s | first of a process / s | memory / GiB | "
+        "with `recompute` / GiB | Keras's loop / GiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    found = {}
+    for row in record["fresh"]:
+        found.setdefault((row["kind"], row["units"], row["steps"], row["batch"]), {})[row["contender"]] = row
+    for size, of in found.items():
+        if size[2] == 100:
+            seconds = [of[name]["first / s"] for name in ("kspike_reg compiled anew", "kspike_reg")]
+            peaks = [of[name]["peak / MiB"] / 1024 for name in ("kspike_reg", "kspike_reg recomputed", "naive")]
+            numbers = [f"{each:.0f}" for each in seconds] + [f"{each:.1f}" for each in peaks]
+            rows.append(f"| `{size[0]}`, {' x '.join(map(str, size[1:]))} | {' | '.join(numbers)} |")
+    return "\n".join(rows)
+
+
+def test_the_page_on_speed_shows_first_calls_and_memory():
+    assert block(SPEED, "first steps") == first_steps_block()
+
+
 def test_the_readme_shows_the_trained_networks():
     assert block(README, "overview") == overview_block()
 
