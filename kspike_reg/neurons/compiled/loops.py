@@ -6,8 +6,8 @@ it says in three functions (see `kernels.Kernel`), which come as arguments.
 
 Buffers of a tile: states (number, rows, units), the spikes of a neuron that fires first and its membrane next;
 incoming currents (rows, width), width = projections * units; kept (rows, columns), what the way back needs of a
-step, the membrane in the first columns; parameters (number, rows, units), repeated in each row so that a loop may run
-through a tile as if it were one row, the threshold of a neuron that fires first.
+step, the membrane in the first columns; parameters (number, rows, units), the same in each row, the threshold of a
+neuron that fires first.
 """
 
 import numba
@@ -19,7 +19,7 @@ from kspike_reg.neurons.compiled.stores import settle, store
 __all__ = ["backward", "forward"]
 
 
-# Steps of a tile that are read and written together: longer stretches of memory, and more rows for a product.
+# Steps of a tile whose inputs are read together: longer stretches of memory, and more rows for a product.
 STEPS = 8
 
 

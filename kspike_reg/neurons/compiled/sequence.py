@@ -84,7 +84,7 @@ class Sequence:
         parts = math.ceil(batch / _paths_of_a_part(batch))
         sums = [np.zeros((parts, *array.shape), inputs.dtype) for array in (kernel, bias, recurrent, parameters)]
         run = self._backward(kernel, recurrent, parameters, sums)
-        again = self._forward(kernel, bias, recurrent, parameters)
+        again = None if len(kept) else self._forward(kernel, bias, recurrent, parameters)
 
         def from_kept(first, last, part):
             run(first, last, part, kept, inputs, initial, of_outputs, of_initial, of_inputs)
