@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -239,60 +240,103 @@ def test_nothing_comes_of_no_steps_and_of_no_paths(batch, steps, features):
 
 # Terms and columns: none, one, fewer than a vector, vectors of every kind and a rest.
 SIZES = (0, 3), (1, 1), (3, 7), (4, 8), (5, 2), (63, 5), (64, 9), (66, 33), (131, 6), (10, 64), (9, 71), (3, 151)
+# The part of numbers that are not zero: all, most, as of spikes, few, none.
+PARTS = 1, 0.9, 0.4, 0.05, 0
 
 
+def product(left, right, result):
+    """By the compiled loops' function, result = left @ right."""
+    lists = products.room_for_lists(*left.shape)
+    products.product(products.ADD.of(left.dtype.name), left, right, result, lists)
+
+
+def accumulate(left, right, result):
+    """Likewise, result += left.T @ right."""
+    lists = products.room_for_lists(*left.T.shape)
+    products.accumulate(products.ADD.of(left.dtype.name), left, right, result, lists)
+
+
+def whole_numbers(generator, shape, part=1):
+    """Small ones, whose products and sums are exact in single precision; such a part of them not zero."""
+    return generator.integers(1, 9, shape) * generator.choice([-1, 1], shape) * (generator.random(shape) < part)
+
+
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 13, 16, 17])
-def test_the_product(rows):
-    """Whole numbers, whose products and sums are exact in single precision."""
+def test_the_product(rows, part):
     generator = np.random.default_rng(rows)
     for terms, columns in SIZES:
-        left, right = generator.integers(-9, 9, (rows, terms)), generator.integers(-9, 9, (terms, columns))
+        left, right = whole_numbers(generator, (rows, terms), part), whole_numbers(generator, (terms, columns))
         for dtype in ("float32", "float64"):
             result = np.full((rows, columns), np.nan, dtype)
-            products.product(left.astype(dtype), right.astype(dtype), result)
+            product(left.astype(dtype), right.astype(dtype), result)
             np.testing.assert_array_equal(result, left @ right)
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 13, 16, 17])
-def test_products_accumulate(rows):
-    """Whole numbers, as above, added to others."""
+def test_products_accumulate(rows, part):
     generator = np.random.default_rng(rows)
     for terms, columns in SIZES:
-        left, right = generator.integers(-9, 9, (terms, rows)), generator.integers(-9, 9, (terms, columns))
+        left, right = whole_numbers(generator, (terms, rows), part), whole_numbers(generator, (terms, columns))
         before = generator.integers(-99, 99, (rows, columns))
         for dtype in ("float32", "float64"):
             result = before.astype(dtype)
-            products.accumulate(left.astype(dtype), right.astype(dtype), result)
+            accumulate(left.astype(dtype), right.astype(dtype), result)
             np.testing.assert_array_equal(result, before + left.T @ right)
 
 
+@pytest.mark.parametrize("silent", [0, 3])
+def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
+    """The first rows decide whether zeros are looked for: here they are few there or many, and a row alone fires."""
+    terms, columns = 37, 66
+    left = np.zeros((12, terms), "float32")
+    left[silent::4] = np.arange(1, terms + 1)
+    left[:4, ::2] = 0
+    left[4, 5] = np.float32(1e-45)  # the smallest number of all is not zero
+    right = np.random.default_rng(0).normal(size=(terms, columns)).astype("float32")
+    wanted, found = left.astype("float64") @ right, np.empty((12, columns), "float32")
+    product(left, right, found)
+    # 37 terms of at most 37 times 4, and half a unit in the last place of each.
+    np.testing.assert_allclose(found, wanted, atol=37 * 37 * 4 * 2**-24)
+    found[:] = 0
+    accumulate(np.ascontiguousarray(left.T), right, found)
+    np.testing.assert_allclose(found, wanted, atol=37 * 37 * 4 * 2**-24)
+
+
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sums_are_taken_in_the_order_of_their_terms(dtype):
-    """To the bit: of a product, and of what accumulates at once or in two goes."""
+def test_sums_are_taken_in_the_order_of_their_terms(dtype, part):
+    """To the bit: of a product, of what accumulates at once or in two goes, and of one row, where none is left out."""
     generator = np.random.default_rng(0)
     for rows, terms, columns in ((16, 64, 64), (7, 131, 27), (5, 9, 71)):
         left, right = (generator.normal(size=shape).astype(dtype) for shape in ((terms, rows), (terms, columns)))
-        whole, parts, product = np.zeros((3, rows, columns), dtype)
-        products.accumulate(left, right, whole)
+        left *= generator.random((terms, rows)) < part
+        whole, parts, found, alone = np.zeros((4, rows, columns), dtype)
+        accumulate(left, right, whole)
         for some in (slice(0, 5), slice(5, terms)):
-            products.accumulate(left[some], right[some], parts)
-        products.product(np.ascontiguousarray(left.T), right, product)
-        np.testing.assert_array_equal(parts, whole)
-        np.testing.assert_array_equal(product, whole)
+            accumulate(left[some], right[some], parts)
+        product(np.ascontiguousarray(left.T), right, found)
+        for row in range(rows):
+            product(np.ascontiguousarray(left.T[row : row + 1]), right, alone[row : row + 1])
+        for other in (parts, found, alone):
+            np.testing.assert_array_equal(other, whole)
         backward = np.zeros_like(whole)
-        products.accumulate(np.ascontiguousarray(left[::-1]), np.ascontiguousarray(right[::-1]), backward)
-        assert np.any(backward != whole), "numbers whose sum depends on the order"
+        accumulate(np.ascontiguousarray(left[::-1]), np.ascontiguousarray(right[::-1]), backward)
+        assert part < 0.4 or np.any(backward != whole), "numbers whose sum depends on the order"
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="compares with TensorFlow")
-def test_the_product_has_the_bits_of_tensorflow():
+def test_the_product_has_the_bits_of_tensorflow(part):
     import tensorflow as tf
 
     generator = np.random.default_rng(0)
     for rows, terms, columns in ((16, 64, 64), (16, 100, 48), (7, 130, 24), (16, 384, 128)):
         left, right = (generator.normal(size=shape).astype("float32") for shape in ((rows, terms), (terms, columns)))
+        left *= generator.random(left.shape) < part
         result = np.empty((rows, columns), "float32")
-        products.product(left, right, result)
+        product(left, right, result)
         np.testing.assert_array_equal(result, tf.matmul(left, right).numpy())
 
 
@@ -540,7 +584,35 @@ def test_calls_at_the_same_time_do_not_disturb_each_other(threads):
                     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("of", [1, 3])
+@pytest.mark.parametrize("name", ["lif", "slstm"])
+def test_a_weight_that_is_not_finite_shows_though_its_neuron_is_silent(name, of):
+    """As in `inputs @ kernel`; `of`: the kernel, the recurrent weights."""
+    inputs = list(arrays(name, 5, 4, 3, np.float32, recurrence="dense", features=4))
+    inputs[0][:] = 0
+    inputs[5][:] = 0
+    inputs[of][1, 2] = np.inf
+    outputs, _, _ = {"lif": lif_of(leading=1), "slstm": slstm_of()}[name].forward(True, *inputs)
+    assert np.isnan(outputs[..., 2]).all()
+    assert np.isfinite(outputs[:, 0, :2]).all()
+
+
 # Memory
+
+
+def test_memory_that_outlives_its_module_ends_in_silence():
+    """Numba holds on to a function's names until Python has taken those of other modules away."""
+    program = """
+import numba, numpy
+from kspike_reg.neurons.compiled import memory
+array = memory.empty((3,), numpy.dtype("float32"))
+@numba.njit
+def first(array):
+    return array[0]
+first(array)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Exception ignored" not in ended.stderr
 
 
 def test_memory_is_aligned_and_used_again():

@@ -6,49 +6,12 @@ pointers, so that the loops are compiled once for all neurons. Numba keeps the m
 
 from dataclasses import dataclass
 
-import numba
-import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from kspike_reg.neurons.compiled.loops import Apart
+from kspike_reg.neurons.compiled.tile_functions import TileFunction
 
-__all__ = ["Kernel", "TileFunction", "advances", "restores", "reverses", "widest_registers"]
-
-
-class TileFunction:
-    """A function on the buffers of a tile, in machine code for single or double precision."""
-
-    def __init__(self, function, axes, on_disk=True):
-        """
-        Args:
-            function: of the rows in use and arrays, without a result.
-            axes: the number of axes of each argument but the first; None stands for a Python float.
-            on_disk: whether to keep the machine code on disk, for a function that stands in a file.
-        """
-        self.function, self.axes, self.on_disk = function, axes, on_disk
-        self.compiled = {}
-
-    def of(self, dtype):
-        """The machine code for a NumPy dtype; compiled at the first call.
-
-        Raises:
-            numba.core.errors.NumbaError: numba does not know what the function does.
-        """
-        if dtype not in self.compiled:
-            number = numba.from_dtype(np.dtype(dtype))
-            arguments = [types.float64 if axes is None else types.Array(number, axes, "C") for axes in self.axes]
-            compiler = numba.cfunc(
-                types.void(types.int64, *arguments),
-                cache=self.on_disk,
-                error_model="numpy",
-                pipeline_class=Apart,
-            )
-            code = compiler(self.function)
-            # Else every call of a loop that is given this code finds out anew, which takes longer than a small tile.
-            code._numba_type_ = numba.typeof(code)
-            self.compiled[dtype] = code
-        return self.compiled[dtype]
+__all__ = ["Kernel", "advances", "restores", "reverses", "widest_registers"]
 
 
 def advances(function):
@@ -57,12 +20,12 @@ def advances(function):
     `states` goes from those of the last step to those of this one in place, `kept` is filled with what the way back
     needs; `incoming` may be overwritten.
     """
-    return TileFunction(function, (2, 3, 3, 1, 2))
+    return TileFunction(function, (types.int64, 2, 3, 3, 1, 2))
 
 
 def restores(function):
     """The states after a step from what it kept: function(rows, kept, parameters, states) fills `states`."""
-    return TileFunction(function, (2, 3, 3))
+    return TileFunction(function, (types.int64, 2, 3, 3))
 
 
 def reverses(function):
@@ -73,7 +36,7 @@ def reverses(function):
     weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums`, which
     are like `parameters`, their gradients are added.
     """
-    return TileFunction(function, (2, 3, 3, 1, 2, 3, 2, 3))
+    return TileFunction(function, (types.int64, 2, 3, 3, 1, 2, 3, 2, 3))
 
 
 @intrinsic

@@ -13,25 +13,15 @@ neuron that fires first.
 import numba
 import numpy as np
 
-from kspike_reg.neurons.compiled.products import VECTOR, accumulate, product
+from kspike_reg.neurons.compiled.products import VECTOR, accumulate, product, room_for_lists
 from kspike_reg.neurons.compiled.stores import settle, store
+from kspike_reg.neurons.compiled.tile_functions import Apart
 
 __all__ = ["backward", "forward"]
 
 
 # Steps of a tile whose inputs are read together: longer stretches of memory, and more rows for a product.
 STEPS = 8
-
-
-class Apart(numba.core.compiler.Compiler):
-    """Compiles a function whose arrays never share memory, which numba cannot be told otherwise.
-
-    Else each loop begins with a comparison of all its arrays' places, which takes longer than a row of neurons.
-    """
-
-    def define_pipelines(self):
-        self.state.flags.noalias = True
-        return super().define_pipelines()
 
 
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "pipeline_class": Apart}
@@ -110,6 +100,7 @@ def _add(left, right):
 def forward(
     first,
     last,
+    add,
     advance,
     options,
     parameters,
@@ -127,6 +118,7 @@ def forward(
 
     Args:
         first, last: range of paths.
+        add: machine code of `products.ADD`.
         advance: the neuron's step, see `kernels.Kernel`.
         options: constants of the neuron's functions, (number,).
         parameters: (number, units).
@@ -151,6 +143,7 @@ def forward(
     heard = _buffer(height, width, parameters)
     tile = _buffer(number * height, units, parameters).reshape((number, height, units))
     keep = _buffer(height, kept.shape[3], parameters)
+    lists = room_for_lists(STEPS * height, max(features, units))
     repeated, biases = _repeated(parameters, height), _repeated(bias.reshape((1, width)), height)[0]
     for start in range(first, last, height):
         stop = min(start + height, last)
@@ -162,7 +155,7 @@ def forward(
             block = rows * (end - begin)
             if weighs:
                 _gather(inputs, start, stop, begin, end, seen)
-                product(seen[:block], kernel, incoming[:block])
+                product(add, seen[:block], kernel, incoming[:block], lists)
             else:
                 _gather(inputs, start, stop, begin, end, incoming)
             for t in range(begin, end):
@@ -173,7 +166,7 @@ def forward(
                         for n in range(units):
                             incoming[now.start + r, n] += tile[feedback, r, n] * recurrent[0, n]
                 elif recurs:
-                    product(tile[feedback, :rows], recurrent, heard[:rows])
+                    product(add, tile[feedback, :rows], recurrent, heard[:rows], lists)
                     _add(incoming[now], heard[:rows])
                 advance(rows, incoming[now], tile, repeated, options, keep)
                 if len(kept):
@@ -190,6 +183,7 @@ def backward(
     first,
     last,
     part,
+    add,
     restore,
     reverse,
     slope,
@@ -216,6 +210,7 @@ def backward(
     Args:
         first, last: range of paths; first is a multiple of the tile's height.
         part: which of the sums this range adds to.
+        add: machine code of `products.ADD`.
         restore, reverse: the neuron's functions, see `kernels.Kernel`.
         slope, scale: the surrogate's derivative and its scale, see `slopes`; a scale of zero: no neuron fires.
         options, parameters, inputs, feedback, leading: as in `forward`.
@@ -243,6 +238,8 @@ def backward(
     _clear(slopes)
     heard = _buffer(height, units, parameters)
     fed = _buffer(STEPS * height, units, parameters)
+    longest = max(STEPS * height, features, units, width)
+    lists = room_for_lists(longest, longest)
     repeated = _repeated(parameters, height)
     sums = _repeated(parameters, height)
     for k in range(len(sums)):
@@ -279,14 +276,14 @@ def backward(
                             tile[feedback, r, n] += recurrent[n, 0] * incoming[now.start + r, n]
                 elif recurs:
                     _copy(previous[feedback, :rows], fed[now])
-                    product(incoming[now], recurrent, heard[:rows])
+                    product(add, incoming[now], recurrent, heard[:rows], lists)
                     _add(tile[feedback, :rows], heard[:rows])
             if recurs and not one_to_one:
-                accumulate(fed[:block], incoming[:block], of_recurrent[part])
+                accumulate(add, fed[:block], incoming[:block], of_recurrent[part], lists)
             if weighs:
                 _gather(inputs, start, stop, begin, end, seen)
-                accumulate(seen[:block], incoming[:block], of_kernel[part])
-                product(incoming[:block], kernel, of_seen[:block])
+                accumulate(add, seen[:block], incoming[:block], of_kernel[part], lists)
+                product(add, incoming[:block], kernel, of_seen[:block], lists)
                 _scatter(of_seen, start, stop, begin, end, of_inputs)
             else:
                 _scatter(incoming, start, stop, begin, end, of_inputs)

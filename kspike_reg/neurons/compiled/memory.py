@@ -52,6 +52,8 @@ class _Lent:
         self.__array_interface__ = block.__array_interface__
 
     def __del__(self):
+        if _lock is None:  # at its end, Python takes a module's names away before some of what lives in it
+            return
         with _lock:
             if sum(size * len(blocks) for size, blocks in _idle.items()) < MOST_IDLE:
                 _idle[self.block.size - ALIGNMENT].append(self.block)

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.compiled import loops, memory, slopes
+from kspike_reg.neurons.compiled import loops, memory, products, slopes
 from kspike_reg.neurons.compiled.kernels import Kernel
 
 __all__ = ["Sequence"]
@@ -112,11 +112,15 @@ class Sequence:
     def _forward(self, kernel, bias, recurrent, parameters):
         """`loops.forward` with all that all paths share: function(first, last, inputs, states, outputs, kept)."""
         constants = (
+            products.ADD.of(parameters.dtype.name),
             self.kernel.advance.of(parameters.dtype.name),
             np.asarray(self.options, parameters.dtype),
             parameters,
         )
-        weights = (memory.copy(kernel), bias, memory.copy(recurrent), self.kernel.feedback, self.leading)
+        # Products leave out what is zero; a weight that is not finite shall not go unnoticed for that.
+        finite = np.isfinite(kernel).all(axis=0) & np.isfinite(recurrent).all(axis=0)
+        biases = np.where(finite, bias, bias.dtype.type(np.nan))
+        weights = (memory.copy(kernel), biases, memory.copy(recurrent), self.kernel.feedback, self.leading)
         return lambda first, last, inputs, *results: loops.forward(first, last, *constants, inputs, *weights, *results)
 
     def _backward(self, kernel, recurrent, parameters, sums):
@@ -127,6 +131,7 @@ class Sequence:
         dtype = parameters.dtype
         fires = self.surrogate is not None
         constants = (
+            products.ADD.of(dtype.name),
             self.kernel.restore.of(dtype.name),
             self.kernel.reverse.of(dtype.name),
             slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name),

@@ -15,11 +15,13 @@ from numba.extending import overload_attribute
 
 from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.compiled import functions
-from kspike_reg.neurons.compiled.kernels import TileFunction
+from kspike_reg.neurons.compiled.tile_functions import TileFunction
 
 __all__ = ["flat", "slope"]
 
 _compiled = numba.njit(error_model="numpy")
+# Rows, kept, parameters, slopes, scale.
+ARGUMENTS = numba.int64, 2, 3, 2, numba.float64
 
 
 @overload_attribute(numba.types.Float, "dtype")
@@ -80,7 +82,7 @@ def slope(surrogate, dtype):
 
     # Made anew in every process: the source may stand in a notebook, which is no file.
     try:
-        return TileFunction(fill, (2, 3, 2, None), on_disk=False).of(dtype)
+        return TileFunction(fill, ARGUMENTS, on_disk=False).of(dtype)
     except Exception:  # numba has no one error for what it does not know; a name missing in NUMBERS: AttributeError
         return None
 
@@ -92,7 +94,7 @@ def flat(dtype):
     def leave(rows, kept, parameters, slopes, scale):
         pass
 
-    return TileFunction(leave, (2, 3, 2, None), on_disk=False).of(dtype)
+    return TileFunction(leave, ARGUMENTS, on_disk=False).of(dtype)
 
 
 def _on_numbers(function, number):
