@@ -196,6 +196,7 @@ def measured(case, processes, settings):
     for name in {FLOOR, OURS} & failed.keys():
         raise ContenderError(f"{case.name}, {name}: {failed[name]}")
     row = case.as_dictionary() | {"rounds": len(times[MODES[0]][FLOOR]), "failed": failed}
+    row["spike rates"] = homes[OURS].ask("spike_rates", label=OURS)
     peers = [name for name, process in homes.items() if process.framework == "torch" and name not in failed]
     for mode in MODES:
         row[mode] = {"GFLOP": operations_of(case)[mode] / 1e9, **compared(times[mode], forms, peers, mode)}

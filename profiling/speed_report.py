@@ -15,6 +15,11 @@ TITLES = {
     "inference": "Inference, times as long as its matrix products",
 }
 
+NOTE = (
+    "Median over the rounds, quartiles in brackets. Spike rates: spikes of a neuron and step in kspike_reg's network "
+    "after the rounds, layer by layer; its products leave out neurons that are silent."
+)
+
 
 def write_report(content, folder):
     """Write speed.md and the figures; the text.
@@ -38,7 +43,7 @@ def tables(content):
     found = {}
     if content["rounds"]:
         for mode in MODES:
-            found[TITLES[mode]] = ratios(content["rounds"], mode) + "\n\nMedian over the rounds, quartiles in brackets."
+            found[TITLES[mode]] = f"{ratios(content['rounds'], mode)}\n\n{NOTE}"
     if content["fresh"]:
         found["First step and memory, each in a process of its own"] = markdown(fresh(content["fresh"]))
     if content["linearity"]:
@@ -56,6 +61,7 @@ def ratios(cases, mode):
     for case in cases:
         of = case[mode]["contenders"]
         row = {name: case[name] for name in ("kind", *SIZES)}
+        row["spike rates"] = ", ".join(f"{rate:.2f}" for rate in case["spike rates"])
         row["products / ms"] = of["products"]["seconds"]["median"] * 1e3
         row |= {name: between(of[name]["to products"]) if name in of else None for name in contenders}
         peer, ahead = case[mode]["fastest peer"], case[mode]["times faster than it"]

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -88,6 +89,18 @@ def test_a_step_of_training_moves_the_weights():
     before = contender.model.get_weights()
     contender.run("training", contender.forms[0])
     assert all(np.any(a != b) for a, b in zip(before, contender.model.get_weights(), strict=True))
+
+
+def test_spike_rates_are_what_layers_hand_on():
+    contender = keras_networks.Ours(Case("rlif", units=7, steps=9, batch=5))
+    inputs, _ = contender.case.data()
+    layers = [layer for layer in contender.model.layers if isinstance(layer, NeuronLayer)]
+    handed_on = keras.Model(contender.model.inputs, [layer.output for layer in layers[:2]])(inputs)
+    expected = [np.count_nonzero(spikes) / np.size(spikes) for spikes in map(np.asarray, handed_on)]
+    assert 0 < min(expected) < 1
+    rates = contender.spike_rates()
+    assert len(rates) == 3, "the last layer fires too, though it hands on its membranes"
+    np.testing.assert_allclose(rates[:2], expected, rtol=1e-6)  # a mean in single precision
 
 
 def difference(peer, kind, u):
@@ -176,6 +189,7 @@ def test_the_script_measures_every_contender_and_goes_on_where_it_stopped(tmp_pa
     content = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
     (row,) = content["rounds"]
     assert (row["rounds"], row["failed"]) == (speed.ROUNDS[0], {})
+    assert len(row["spike rates"]) == 3
     for mode in MODES:
         of = row[mode]["contenders"]
         assert {"products", "kspike_reg", "naive", *PEERS} == set(of) - {"kspike_reg recomputed"}

@@ -18,6 +18,7 @@ import numpy as np
 from contenders.cases import DEPTH, FEATURES, OUTPUTS, RECURRENT, SEED
 from contenders.process import MEBI, Contender
 from kspike_reg import build
+from kspike_reg.evaluation import records
 from kspike_reg.experiments.run import environment
 from kspike_reg.network import compile_for_regression
 from kspike_reg.neurons.layer import NeuronLayer
@@ -70,6 +71,11 @@ class Ours(KerasNetwork):
     def network(self):
         return self.ours()
 
+    def spike_rates(self):
+        """Spikes of a neuron and step on the case's paths, for each spiking layer."""
+        inputs, _ = self.case.data()
+        return [float(record.spikes.mean()) for record in records(self.model, inputs).values()]
+
     @staticmethod
     def retracings(kind, units, sizes):
         """Executions of a layer's Python code after each size in turn, in training and in prediction.
@@ -99,10 +105,10 @@ class Ours(KerasNetwork):
 
 
 class Recomputed(KerasNetwork):
-    """The same, which stores states at the ends of chunks alone and computes the others again going back."""
+    """The same, which keeps no states for the way back but runs forward once more."""
 
     def network(self):
-        # Chunks of this length hold as many states as there are ends of chunks.
+        # Where paths are cut into pieces, such pieces hold as many states as there are ends of pieces.
         return self.ours(recompute=math.ceil(math.sqrt(self.case.steps)))
 
 

@@ -132,6 +132,10 @@ class Holder:
         """Trainable weights of a contender's network."""
         return self.contenders[name](Case(**case)).weights()
 
+    def spike_rates(self, label):
+        """Spikes of a neuron and step, layer by layer, as prepared networks fire after all their runs."""
+        return self.prepared[label].spike_rates()
+
     def retracings(self, kind, units, sizes):
         """How often a layer's Python code ran at each size in turn, in training and in prediction."""
         return self.contenders["kspike_reg"].retracings(kind, units, sizes)
