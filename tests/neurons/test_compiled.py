@@ -442,8 +442,8 @@ def test_slopes_are_the_derivatives_of_the_surrogates(dtype):
     """Of the rows in use alone, by membranes in the first columns and thresholds first among the parameters."""
     generator = np.random.default_rng(0)
     kept = generator.normal(0.3, 1.0, (5, 3 * 8)).astype(dtype)
-    parameters = np.repeat(generator.uniform(0.2, 0.8, (2, 1, 8)), 5, axis=1).astype(dtype)
-    x = kept[:4, :8] - parameters[0, :4]
+    parameters = generator.uniform(0.2, 0.8, (2, 8)).astype(dtype)
+    x = kept[:4, :8] - parameters[0]
     for name in surrogates.names():
         for scale in (surrogates.scale_of(name), 0.7, 30.0):
             filled = np.full((5, 8), -3.0, dtype)

@@ -20,12 +20,12 @@ def advances(function):
     `states` goes from those of the last step to those of this one in place, `kept` is filled with what the way back
     needs; `incoming` may be overwritten.
     """
-    return TileFunction(function, (types.int64, 2, 3, 3, 1, 2))
+    return TileFunction(function, (types.int64, 2, 3, 2, 1, 2))
 
 
 def restores(function):
     """The states after a step from what it kept: function(rows, kept, parameters, states) fills `states`."""
-    return TileFunction(function, (types.int64, 2, 3, 3))
+    return TileFunction(function, (types.int64, 2, 2, 3))
 
 
 def reverses(function):
@@ -36,7 +36,7 @@ def reverses(function):
     weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums`, which
     are like `parameters`, their gradients are added.
     """
-    return TileFunction(function, (types.int64, 2, 3, 3, 1, 2, 3, 2, 3))
+    return TileFunction(function, (types.int64, 2, 3, 2, 1, 2, 3, 2, 2))
 
 
 @intrinsic

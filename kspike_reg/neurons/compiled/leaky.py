@@ -10,7 +10,7 @@ __all__ = ["KERNEL"]
 def advance(rows, incoming, states, parameters, options, kept):
     for r in range(rows):
         for n in range(states.shape[2]):
-            membrane = flushed(parameters[0, r, n] * states[0, r, n] + incoming[r, n])
+            membrane = flushed(parameters[0, n] * states[0, r, n] + incoming[r, n])
             states[0, r, n] = membrane
             kept[r, n] = membrane
 
@@ -28,8 +28,8 @@ def reverse(rows, kept, previous, parameters, options, slopes, gradients, incomi
         for n in range(previous.shape[2]):
             gradient = flushed(gradients[0, r, n])
             incoming[r, n] = gradient
-            gradients[0, r, n] = parameters[0, r, n] * gradient
-            sums[0, r, n] += gradient * previous[0, r, n]
+            gradients[0, r, n] = parameters[0, n] * gradient
+            sums[0, n] += gradient * previous[0, r, n]
 
 
 KERNEL = Kernel(advance, restore, reverse)

@@ -6,8 +6,7 @@ it says in three functions (see `kernels.Kernel`), which come as arguments.
 
 Buffers of a tile: states (number, rows, units), the spikes of a neuron that fires first and its membrane next;
 incoming currents (rows, width), width = projections * units; kept (rows, columns), what the way back needs of a
-step, the membrane in the first columns; parameters (number, rows, units), the same in each row, the threshold of a
-neuron that fires first.
+step, the membrane in the first columns; parameters (number, units), the threshold of a neuron that fires first.
 """
 
 import numba
@@ -34,18 +33,6 @@ def _buffer(rows, columns, like):
     memory = np.empty(rows * columns + room, like.dtype)
     skip = (-memory.ctypes.data % VECTOR) // like.itemsize
     return memory[skip : skip + rows * columns].reshape((rows, columns))
-
-
-@numba.njit(**OPTIONS)
-def _repeated(parameters, height):
-    """Parameters (number, columns) in each row of a tile, (number, height, columns)."""
-    number, columns = parameters.shape
-    tile = _buffer(number * height, columns, parameters).reshape((number, height, columns))
-    for k in range(number):
-        for r in range(height):
-            for n in range(columns):
-                tile[k, r, n] = parameters[k, n]
-    return tile
 
 
 @numba.njit(**OPTIONS)
@@ -97,6 +84,22 @@ def _add(left, right):
 
 
 @numba.njit(**OPTIONS)
+def _add_to_all(rows, row):
+    """rows += row, to each."""
+    for r in range(rows.shape[0]):
+        for n in range(rows.shape[1]):
+            rows[r, n] += row[n]
+
+
+@numba.njit(**OPTIONS)
+def _add_all(rows, total):
+    """total += the sum of rows."""
+    for r in range(rows.shape[0]):
+        for n in range(rows.shape[1]):
+            total[n] += rows[r, n]
+
+
+@numba.njit(**OPTIONS)
 def forward(
     first,
     last,
@@ -144,7 +147,6 @@ def forward(
     tile = _buffer(number * height, units, parameters).reshape((number, height, units))
     keep = _buffer(height, kept.shape[3], parameters)
     lists = room_for_lists(STEPS * height, max(features, units))
-    repeated, biases = _repeated(parameters, height), _repeated(bias.reshape((1, width)), height)[0]
     for start in range(first, last, height):
         stop = min(start + height, last)
         rows = stop - start
@@ -160,7 +162,7 @@ def forward(
                 _gather(inputs, start, stop, begin, end, incoming)
             for t in range(begin, end):
                 now = slice((t - begin) * rows, (t - begin + 1) * rows)
-                _add(incoming[now], biases[:rows])
+                _add_to_all(incoming[now], bias)
                 if one_to_one:
                     for r in range(rows):
                         for n in range(units):
@@ -168,7 +170,7 @@ def forward(
                 elif recurs:
                     product(add, tile[feedback, :rows], recurrent, heard[:rows], lists)
                     _add(incoming[now], heard[:rows])
-                advance(rows, incoming[now], tile, repeated, options, keep)
+                advance(rows, incoming[now], tile, parameters, options, keep)
                 if len(kept):
                     store(keep, 0, kept, (start // height * steps + t) * height, rows)
                 for r in range(rows):
@@ -240,12 +242,10 @@ def backward(
     fed = _buffer(STEPS * height, units, parameters)
     longest = max(STEPS * height, features, units, width)
     lists = room_for_lists(longest, longest)
-    repeated = _repeated(parameters, height)
-    sums = _repeated(parameters, height)
-    for k in range(len(sums)):
-        _clear(sums[k])
-    bias_sums = _buffer(height, width, parameters)
-    _clear(bias_sums)
+    # Sums of this range alone: threads that add to neighbouring places wait for each other.
+    sums, bias_sum = _buffer(len(parameters), units, parameters), _buffer(1, width, parameters)
+    _clear(sums)
+    _clear(bias_sum)
     for start in range(first, last, height):
         stop = min(start + height, last)
         rows = stop - start
@@ -258,7 +258,7 @@ def backward(
             for t in range(end - 1, begin - 1, -1):
                 now = slice((t - begin) * rows, (t - begin + 1) * rows)
                 if t:
-                    restore(rows, tile_kept[t - 1], repeated, previous)
+                    restore(rows, tile_kept[t - 1], parameters, previous)
                 else:
                     for s in range(number):
                         _copy(initial[s, start:stop], previous[s, :rows])
@@ -266,9 +266,9 @@ def backward(
                     for n in range(units):
                         tile[leading, r, n] += upstream[start + r, t, n]
                 if scale:
-                    slope(rows, tile_kept[t], repeated, slopes, scale)
-                reverse(rows, tile_kept[t], previous, repeated, options, slopes, tile, incoming[now], sums)
-                _add(bias_sums[:rows], incoming[now])
+                    slope(rows, tile_kept[t], parameters, slopes, scale)
+                reverse(rows, tile_kept[t], previous, parameters, options, slopes, tile, incoming[now], sums)
+                _add_all(incoming[now], bias_sum[0])
                 if one_to_one:
                     for r in range(rows):
                         for n in range(units):
@@ -290,7 +290,5 @@ def backward(
         for s in range(number):
             _copy(tile[s, :rows], gradients[s, start:stop])
     settle()
-    for r in range(height):
-        _add(of_bias[part : part + 1], bias_sums[r : r + 1])
-        for k in range(len(sums)):
-            _add(of_parameters[part, k : k + 1], sums[k, r : r + 1])
+    _add(of_bias[part : part + 1], bias_sum)
+    _add(of_parameters[part], sums)

@@ -115,7 +115,7 @@ class Sequence:
             products.ADD.of(parameters.dtype.name),
             self.kernel.advance.of(parameters.dtype.name),
             np.asarray(self.options, parameters.dtype),
-            parameters,
+            memory.copy(parameters),
         )
         # Products leave out what is zero; a weight that is not finite shall not go unnoticed for that.
         finite = np.isfinite(kernel).all(axis=0) & np.isfinite(recurrent).all(axis=0)
@@ -137,7 +137,7 @@ class Sequence:
             slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name),
             surrogates.scale_of(self.surrogate, self.scale) if fires else 0.0,
             np.asarray(self.options, dtype),
-            parameters,
+            memory.copy(parameters),
         )
         kernel, recurrent = (memory.copy(weights.T) for weights in (kernel, recurrent))
         ends = (recurrent, self.kernel.feedback, self.leading)

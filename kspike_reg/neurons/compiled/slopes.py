@@ -21,7 +21,7 @@ __all__ = ["flat", "slope"]
 
 _compiled = numba.njit(error_model="numpy")
 # Rows, kept, parameters, slopes, scale.
-ARGUMENTS = numba.int64, 2, 3, 2, numba.float64
+ARGUMENTS = numba.int64, 2, 2, 2, numba.float64
 
 
 @overload_attribute(numba.types.Float, "dtype")
@@ -78,7 +78,7 @@ def slope(surrogate, dtype):
     def fill(rows, kept, parameters, slopes, scale):
         for r in range(rows):
             for n in range(slopes.shape[1]):
-                slopes[r, n] = derivative(kept[r, n] - parameters[0, r, n], number(scale))
+                slopes[r, n] = derivative(kept[r, n] - parameters[0, n], number(scale))
 
     # Made anew in every process: the source may stand in a notebook, which is no file.
     try:

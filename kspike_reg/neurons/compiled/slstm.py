@@ -30,7 +30,7 @@ def advance(rows, incoming, states, parameters, options, kept):
         for n in range(units):
             incoming[r, n] = tanh(states[2, r, n])
         for n in range(units):
-            spike, threshold = states[0, r, n], parameters[0, r, n]
+            spike, threshold = states[0, r, n], parameters[0, n]
             membrane = kept[r, 5 * units + n] * incoming[r, n]
             membrane = membrane - clears * spike * membrane
             membrane = flushed(membrane - threshold * (subtracts * spike))
@@ -44,7 +44,7 @@ def restore(rows, kept, parameters, states):
     units = states.shape[2]
     for r in range(rows):
         for n in range(units):
-            states[0, r, n] = kept[r, n] >= parameters[0, r, n]
+            states[0, r, n] = kept[r, n] >= parameters[0, n]
             states[1, r, n] = kept[r, n]
             states[2, r, n] = kept[r, units + n]
 
@@ -57,12 +57,12 @@ def reverse(rows, kept, previous, parameters, options, slopes, gradients, incomi
         for n in range(units):
             incoming[r, n] = tanh(kept[r, units + n])
         for n in range(units):
-            spike, threshold = previous[0, r, n], parameters[0, r, n]
+            spike, threshold = previous[0, r, n], parameters[0, n]
             output_gate, carried = kept[r, 5 * units + n], incoming[r, n]
             by_spike = slopes[r, n] * gradients[0, r, n]
             gradient = flushed(gradients[1, r, n] + by_spike)
             lowering = subtracts * threshold + clears * output_gate * carried
-            sums[0, r, n] -= by_spike + subtracts * spike * gradient
+            sums[0, n] -= by_spike + subtracts * spike * gradient
             gradients[0, r, n] = -attached * lowering * gradient
             gradient = gradient - clears * spike * gradient
             incoming[r, 3 * units + n] = gradient * carried * output_gate * (1 - output_gate)
