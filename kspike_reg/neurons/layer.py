@@ -15,7 +15,7 @@ __all__ = ["NeuronLayer"]
 # Input weights of up to so many numbers stay in the processor's cache beside a tile of paths, so that the compiled road
 # weighs the inputs itself; larger ones are multiplied by the backend, for all steps at once. So are sums that the
 # backend would not take in the order of their terms.
-LARGEST_KERNEL, LONGEST_SUM = 2**16, 384
+LARGEST_KERNEL, LONGEST_SUM = 2**18, 384
 
 
 class NeuronLayer(keras.layers.RNN):

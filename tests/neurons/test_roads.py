@@ -327,10 +327,10 @@ def test_every_size(name):
 LIMITS = [
     ("lif", 384, 5, True),
     ("rlif-dense", 385, 5, False),
-    ("slstm", 384, 42, True),
-    ("slstm", 384, 43, False),
-    ("leaky", 256, 256, True),
-    ("rlif-one_to_one", 257, 256, False),
+    ("slstm", 384, 170, True),
+    ("slstm", 384, 171, False),
+    ("leaky", 256, 1024, True),
+    ("rlif-one_to_one", 257, 1024, False),
 ]
 
 
@@ -340,7 +340,7 @@ def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, w
     """Outputs are equal to the bit, for products and sums of the inputs are exact; gradients up to rounding."""
     from kspike_reg.neurons.compiled import paths as compiled_paths
 
-    assert (layer_module.LARGEST_KERNEL, layer_module.LONGEST_SUM) == (256 * 256, 384)
+    assert (layer_module.LARGEST_KERNEL, layer_module.LONGEST_SUM) == (256 * 1024, 384)
     layer_class, options = NEURONS[name]
     layer = layer_class(units, return_sequences=True, **options)
     layer.build((None, None, features))
