@@ -65,8 +65,8 @@ def build(
             a uniform draw; None as in the paper. SLSTM has none; ignored by the baselines.
         threshold: of the spiking layers, likewise, numbers of 1e-4 or more; ignored by the baselines.
         readout_decay: of the two layers of integrators, likewise, in [0, 1]; ignored by the baselines.
-        recompute: into how many pieces the spiking layers and the integrators cut a path to save memory in training,
-            see `neurons.layer.NeuronLayer`; ignored by the baselines.
+        recompute: a number lets the spiking layers and the integrators run forward once more in the backward pass, to
+            save memory in training; see `neurons.layer.NeuronLayer` for what it counts. Ignored by the baselines.
         seed: of the initial weights; the same seed gives the same network.
 
     Returns:
