@@ -27,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import numpy as np
-from contenders.cases import CENTRE, SEED, Case, grid, operations_of, star
+from contenders.cases import CENTRE, PROMISED, SEED, Case, grid, operations_of, star
 from contenders.process import MODES, ContenderError, Process
 from speed_report import write_report
 
@@ -39,6 +39,7 @@ KINDS = ("lif", "rlif", "slstm")
 SIZES = {"star": star, "grid": grid}
 OURS, FLOOR = "kspike_reg", "products"
 ANEW = f"{OURS} compiled anew"
+FIRING = (f"{OURS} silent", OURS, f"{OURS} busy")
 ROUNDS = (5, 200)  # the least, and the most
 # Sizes of the parts apart from the rounds: units, steps, batch.
 FRESH = {
@@ -122,12 +123,12 @@ class Record:
             return
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-            same = found["environment"] == self.content["environment"] and found.keys() == self.content.keys()
-        except (ValueError, KeyError, AttributeError) as error:
+            same = found["environment"] == self.content["environment"] and found.keys() <= self.content.keys()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: not a record of speed ({error}); remove it or choose another --out") from error
         if not same:
             raise InputError(f"{file}: measured elsewhere or with other versions; remove it or choose another --out")
-        self.content = found
+        self.content |= found  # it may be from before a part was there
 
     def has(self, part, **of):
         """Whether something was measured, by the entries that tell it from others."""
@@ -257,6 +258,30 @@ def spread(numbers):
     return {"median": median, "lower quartile": lower, "upper quartile": upper}
 
 
+def firing(record, kind, cases):
+    """Our time by how often neurons fire, at the sizes at which something was promised.
+
+    Where the cases are not the star or the grid, at theirs.
+    """
+    for case in fixed(kind, PROMISED[kind], cases):
+        if record.has("firing", **case.as_dictionary()):
+            continue
+        names, failed = (FLOOR, *FIRING), {}
+        with Process("keras") as process:
+            for name in names:
+                process.ask("prepare", name=name, case=case.as_dictionary())
+            times = in_turns({name: (process, name) for name in names}, record.content["settings"]["seconds"], failed)
+            if failed:
+                raise ContenderError(f"firing: {failed}")
+            rates = {name: process.ask("spike_rates", label=name) for name in FIRING}
+        rows = []
+        for name in FIRING:
+            ratios = {mode: spread(np.divide(times[mode][name], times[mode][FLOOR])) for mode in MODES}
+            rows.append(case.as_dictionary() | {"contender": name, "spike rates": rates[name]} | ratios)
+        record.add("firing", *rows)
+        print(f"{case.name}: firing done")
+
+
 def fresh(record, kind, cases):
     """First call and memory of every contender but the products, each in a process of its own.
 
@@ -328,7 +353,7 @@ def retracings(record, kind, cases):
             )
 
 
-PARTS = {"rounds": rounds, "fresh": fresh, "linearity": linearity, "retracings": retracings}
+PARTS = {"rounds": rounds, "firing": firing, "fresh": fresh, "linearity": linearity, "retracings": retracings}
 
 
 if __name__ == "__main__":

@@ -44,10 +44,12 @@ def tables(content):
     if content["rounds"]:
         for mode in MODES:
             found[TITLES[mode]] = f"{ratios(content['rounds'], mode)}\n\n{NOTE}"
+    if content["firing"]:
+        found["Times as long as the products, by how often neurons fire"] = markdown(told(content["firing"]))
     if content["fresh"]:
         found["First step and memory, each in a process of its own"] = markdown(fresh(content["fresh"]))
     if content["linearity"]:
-        found["Time for a step of a path, relative to the first size"] = markdown(linearity(content["linearity"]))
+        found["Time for a step of a path, relative to the first size"] = markdown(told(content["linearity"]))
     if content["retracings"]:
         rows = pd.DataFrame(content["retracings"]).rename(columns={mode: f"traced, {mode}" for mode in MODES})
         found["Executions of a layer's Python code as new sizes come"] = markdown(rows)
@@ -61,7 +63,7 @@ def ratios(cases, mode):
     for case in cases:
         of = case[mode]["contenders"]
         row = {name: case[name] for name in ("kind", *SIZES)}
-        row["spike rates"] = ", ".join(f"{rate:.2f}" for rate in case["spike rates"])
+        row["spike rates"] = layer_by_layer(case["spike rates"])
         row["products / ms"] = of["products"]["seconds"]["median"] * 1e3
         row |= {name: between(of[name]["to products"]) if name in of else None for name in contenders}
         peer, ahead = case[mode]["fastest peer"], case[mode]["times faster than it"]
@@ -80,10 +82,16 @@ def fresh(rows):
     return table.astype(object).where(table.notna(), None)
 
 
-def linearity(rows):
-    """With medians and quartiles as text."""
-    shown = [{name: between(v) if isinstance(v, dict) else v for name, v in row.items()} for row in rows]
+def told(rows):
+    """With rates, and medians with their quartiles, as text."""
+    text = {dict: between, list: layer_by_layer}
+    shown = [{name: text.get(type(value), lambda same: same)(value) for name, value in row.items()} for row in rows]
     return pd.DataFrame(shown, dtype=object)
+
+
+def layer_by_layer(rates):
+    """Spike rates as text."""
+    return ", ".join(f"{rate:.2f}" for rate in rates)
 
 
 def draw(cases, mode):

@@ -95,7 +95,7 @@ def test_spike_rates_are_what_layers_hand_on():
     contender = keras_networks.Ours(Case("rlif", units=7, steps=9, batch=5))
     inputs, _ = contender.case.data()
     layers = [layer for layer in contender.model.layers if isinstance(layer, NeuronLayer)]
-    handed_on = keras.Model(contender.model.inputs, [layer.output for layer in layers[:2]])(inputs)
+    handed_on = keras.Model(contender.model.input, [layer.output for layer in layers[:2]])(inputs)
     expected = [np.count_nonzero(spikes) / np.size(spikes) for spikes in map(np.asarray, handed_on)]
     assert 0 < min(expected) < 1
     rates = contender.spike_rates()
@@ -217,6 +217,23 @@ def test_the_script_measures_every_contender_and_goes_on_where_it_stopped(tmp_pa
     monkeypatch.setattr(speed, "environment", dict)
     with pytest.raises(InputError, match="measured elsewhere"):
         speed.main([*line, "--parts", "rounds"])
+
+
+def test_time_is_told_by_how_often_neurons_fire(tmp_path):
+    (tmp_path / "speed.json").write_text(
+        json.dumps({"environment": speed.environment(), "settings": {"seconds": 0}, "rounds": []}), encoding="utf-8"
+    )  # a record from before this part was there
+    line = ["--kinds", "slstm", "--sizes", "8x6x4", "--parts", "firing", "--out", str(tmp_path)]
+    speed.main(line)
+    rows = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))["firing"]
+    assert [row["contender"] for row in rows] == ["kspike_reg silent", "kspike_reg", "kspike_reg busy"]
+    silent, _, busy = (row["spike rates"] for row in rows)
+    assert max(silent) == 0
+    assert min(busy) > 0.2
+    for row in rows:
+        for mode in MODES:
+            assert 0 < row[mode]["lower quartile"] <= row[mode]["median"] <= row[mode]["upper quartile"] < np.inf
+    assert (tmp_path / "speed.md").read_text(encoding="utf-8").count("| slstm |") == len(rows)
 
 
 def test_memory_and_first_call_are_those_of_a_fresh_process():

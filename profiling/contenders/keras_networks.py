@@ -104,6 +104,24 @@ class Ours(KerasNetwork):
         return rows
 
 
+class Silent(Ours):
+    """The same, with thresholds that no membrane reaches."""
+
+    kinds = ()  # it takes part where it is called by its name
+
+    def network(self):
+        return self.ours(threshold=1e3)
+
+
+class Busy(Ours):
+    """The same, with thresholds that every positive membrane reaches."""
+
+    kinds = ()
+
+    def network(self):
+        return self.ours(threshold=1e-4)
+
+
 class Recomputed(KerasNetwork):
     """The same, which keeps no states for the way back but runs forward once more."""
 
@@ -223,6 +241,13 @@ def device_memory():
     return {"device / MiB": statistics["peak_bytes_in_use"] / MEBI} if "peak_bytes_in_use" in statistics else {}
 
 
-CONTENDERS = {"products": Products, "kspike_reg": Ours, "naive": Naive, "keras LSTM": Baseline}
+CONTENDERS = {
+    "products": Products,
+    "kspike_reg": Ours,
+    "naive": Naive,
+    "keras LSTM": Baseline,
+    "kspike_reg silent": Silent,
+    "kspike_reg busy": Busy,
+}
 if "recompute" in inspect.signature(build).parameters:
     CONTENDERS["kspike_reg recomputed"] = Recomputed
