@@ -241,6 +241,26 @@ def in_turns(prepared, seconds, failed):
     return {mode: {label: of[label] for label in of if label not in failed} for mode, of in times.items()}
 
 
+def in_one_process(process, prepared, seconds):
+    """Seconds as of `in_turns`, of contenders of one process of which none may fail.
+
+    Args:
+        process: where to prepare them.
+        prepared: for each label a contender's name and its case.
+        seconds: as in `in_turns`.
+
+    Raises:
+        ContenderError: one failed.
+    """
+    for label, (name, case) in prepared.items():
+        process.ask("prepare", name=name, case=case.as_dictionary(), label=label)
+    failed = {}
+    times = in_turns({label: (process, label) for label in prepared}, seconds, failed)
+    if failed:
+        raise ContenderError(str(failed))
+    return times
+
+
 def compared(times, forms, peers, mode):
     """Medians of one mode, with the ratios to the products and to the fastest peer."""
     rows = {
@@ -266,13 +286,9 @@ def firing(record, kind, cases):
     for case in fixed(kind, PROMISED[kind], cases):
         if record.has("firing", **case.as_dictionary()):
             continue
-        names, failed = (FLOOR, *FIRING), {}
+        prepared = {name: (name, case) for name in (FLOOR, *FIRING)}
         with Process("keras") as process:
-            for name in names:
-                process.ask("prepare", name=name, case=case.as_dictionary())
-            times = in_turns({name: (process, name) for name in names}, record.content["settings"]["seconds"], failed)
-            if failed:
-                raise ContenderError(f"firing: {failed}")
+            times = in_one_process(process, prepared, record.content["settings"]["seconds"])
             rates = {name: process.ask("spike_rates", label=name) for name in FIRING}
         rows = []
         for name in FIRING:
@@ -323,15 +339,10 @@ def linearity(record, kind, cases, lines=LINES):
     for line, sizes in lines.items():
         if record.has("linearity", kind=kind, line=line):
             continue
-        own, failed = [Case(kind, *size) for size in sizes], {}
+        own = [Case(kind, *size) for size in sizes]
+        prepared = {case.name: (OURS, case) for case in own}
         with Process("keras") as process:
-            for case in own:
-                process.ask("prepare", name=OURS, case=case.as_dictionary(), label=case.name)
-            times = in_turns(
-                {case.name: (process, case.name) for case in own}, record.content["settings"]["seconds"], failed
-            )
-        if failed:
-            raise ContenderError(f"linearity: {failed}")
+            times = in_one_process(process, prepared, record.content["settings"]["seconds"])
         rows = []
         for case in own:
             row = case.as_dictionary() | {"line": line}

@@ -63,7 +63,7 @@ def ratios(cases, mode):
     for case in cases:
         of = case[mode]["contenders"]
         row = {name: case[name] for name in ("kind", *SIZES)}
-        row["spike rates"] = layer_by_layer(case["spike rates"])
+        row["spike rates"] = layer_by_layer(case.get("spike rates", []))  # older records have none
         row["products / ms"] = of["products"]["seconds"]["median"] * 1e3
         row |= {name: between(of[name]["to products"]) if name in of else None for name in contenders}
         peer, ahead = case[mode]["fastest peer"], case[mode]["times faster than it"]

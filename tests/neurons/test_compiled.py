@@ -293,7 +293,6 @@ def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
     left = np.zeros((12, terms), "float32")
     left[silent::4] = np.arange(1, terms + 1)
     left[:4, ::2] = 0
-    left[4, 5] = np.float32(1e-45)  # the smallest number of all is not zero
     right = np.random.default_rng(0).normal(size=(terms, columns)).astype("float32")
     wanted, found = left.astype("float64") @ right, np.empty((12, columns), "float32")
     product(left, right, found)
@@ -302,6 +301,23 @@ def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
     found[:] = 0
     accumulate(np.ascontiguousarray(left.T), right, found)
     np.testing.assert_allclose(found, wanted, atol=37 * 37 * 4 * 2**-24)
+
+
+@pytest.mark.parametrize("place", [5, 36])
+def test_the_smallest_number_of_all_is_not_left_out(place):
+    """Multiplied by a large one; within the terms that are looked at as a vector, and behind them."""
+    smallest, large = np.float32([1e-45, 1e38])
+    left, found = np.zeros((4, 37), "float32"), np.zeros((4, 16), "float32")
+    left[2, place] = smallest
+    wanted = np.zeros_like(found)
+    wanted[2] = smallest * large
+    assert wanted[2, 0] > 1e-7
+    right = np.full((37, 16), large, "float32")
+    product(left, right, found)
+    np.testing.assert_array_equal(found, wanted)
+    found[:] = 0
+    accumulate(np.ascontiguousarray(left.T), right, found)
+    np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("part", PARTS)
