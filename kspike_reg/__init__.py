@@ -12,7 +12,7 @@ __version__ = version("kspike_reg")
 # Public names by the module that holds them; each is imported when it is first asked for.
 _HOMES = {
     "build": "kspike_reg.network",
-    "load": "kspike_reg.saving",
+    "load": "kspike_reg.network.saving",
     "InputError": "kspike_reg.errors",
     "OutOfRangeWarning": "kspike_reg.errors",
 }
@@ -36,4 +36,4 @@ __getattr__, __dir__ = lazy(__name__, _HOMES, _MODULES)
 # `import kspike_reg` must be enough for keras.models.load_model to know our layers. The command line alone goes
 # without: it answers --help and bad arguments before Keras is there, and keeps TensorFlow's start-up lines to itself.
 if Path(sys.argv[0]).stem != "kspike-reg" and sys.orig_argv[1:3] != ["-m", "kspike_reg"]:
-    importlib.import_module("kspike_reg.saving")
+    importlib.import_module("kspike_reg.network.saving")

@@ -8,7 +8,7 @@ import numpy as np
 from kspike_reg import metrics
 from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
-from kspike_reg.scaling import check_range, scaling_of, spread_of
+from kspike_reg.network.physical import check_range, scaling_of, spread_of
 
 __all__ = ["Record", "error_text", "evaluate", "predict", "records"]
 

@@ -23,14 +23,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kspike_reg import plotting, saving
-from kspike_reg.arguments import DEVICES as SHOWN
-from kspike_reg.energy import DEVICES, comparison, frames, profile, table_one
+from kspike_reg import plotting
+from kspike_reg.cli.arguments import DEVICES as SHOWN
+from kspike_reg.energy import DEVICES, comparison, frames, profile
 from kspike_reg.energy.output import draw_layers
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.run import environment
+from kspike_reg.experiments.studies import table_one
 from kspike_reg.files import prepare_folder, write_json
-from kspike_reg.network import SPIKING
+from kspike_reg.network import SPIKING, saving
 from kspike_reg.tables import markdown, write_table
 
 RESULTS = Path(__file__).parent / "results"

@@ -27,12 +27,12 @@ import norse.torch
 import numpy as np
 import snntorch
 import torch
+from kspike_reg.bridges.nir.files.parameters import STEP
 from snntorch.import_nir import import_from_nir
 
 import kspike_reg
 from kspike_reg import datasets
-from kspike_reg.bridges.nir import write_nir
-from kspike_reg.bridges.nir_parameters import STEP
+from kspike_reg.bridges.nir.files import write_nir
 from kspike_reg.network import spiking_layers
 from kspike_reg.neurons import LeakyIntegrator
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import kspike_reg
-from kspike_reg import saving, scaling
 from kspike_reg.cli import main
 from kspike_reg.datasets import Standardiser
+from kspike_reg.network import physical, saving
 
 TABLE = """path,step,strain,stress,heat
 a,0,0.0,0,1
@@ -477,7 +477,7 @@ def test_outputs_are_no_option_of_predict(place, capfd):
 def test_paths_of_another_length_than_the_models_are_refused(place, refused, command):
     network = kspike_reg.build("lif", units=3, population=2, depth=1, timesteps=7)
     sides = (Standardiser((0.0,), (1e-3,), ("strain",)), Standardiser((1.0,), (50.0,), ("stress",)))
-    saving.save(scaling.in_physical_units(network, *sides), place / "seven.keras")
+    saving.save(physical.in_physical_units(network, *sides), place / "seven.keras")
     refused(command(model="seven.keras"), "7 steps", "3")
 
 

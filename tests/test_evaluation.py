@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from kspike_reg import InputError, build, datasets, evaluation, load, metrics, neurons
-from kspike_reg.saving import save
-from kspike_reg.scaling import Standardise, in_physical_units, scaling_of
+from kspike_reg.network.physical import Standardise, in_physical_units, scaling_of
+from kspike_reg.network.saving import save
 
 # Far from zero and from one another, so that a scaling left out or mixed up shows.
 INPUTS = datasets.Standardiser((3e-4, 293.0), (2e-4, 7.0), ("strain", "temperature"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kspike_reg import InputError
-from kspike_reg.graph import functional_of, graph_of
+from kspike_reg.network.graph import functional_of, graph_of
 from kspike_reg.neurons import LIF
 from oracles.backend import numpy_of, torch_arrays
 

@@ -12,9 +12,9 @@ import pytest
 import kspike_reg
 from kspike_reg import InputError, OutOfRangeWarning, build, datasets, evaluation
 from kspike_reg.cli import main
+from kspike_reg.network.physical import PhysicalModel, Standardise, in_physical_units, scaling_of
+from kspike_reg.network.saving import load, save
 from kspike_reg.neurons import PopulationMean
-from kspike_reg.saving import load, save
-from kspike_reg.scaling import PhysicalModel, Standardise, in_physical_units, scaling_of
 
 INPUTS = datasets.Standardiser((3e-4, 293.0), (2e-4, 7.0), ("strain", "temperature"), (-1e-3, 280.0), (3e-3, 305.0))
 TARGETS = datasets.Standardiser((40.0, -5.0, 0.2), (90.0, 3.0, 0.01), ("stress", "force", "damage"))

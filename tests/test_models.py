@@ -10,8 +10,8 @@ from kspike_reg.evaluation import evaluate
 from kspike_reg.experiments.card import card
 from kspike_reg.experiments.run import recorded_configuration
 from kspike_reg.network import spiking_layers
-from kspike_reg.saving import trained_networks
-from kspike_reg.scaling import scaling_of
+from kspike_reg.network.physical import scaling_of
+from kspike_reg.network.saving import trained_networks
 
 MODELS = Path(__file__).parents[1] / "models"
 NAMES = {

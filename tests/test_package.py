@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import kspike_reg
-from kspike_reg import arguments, cli, datasets, energy, experiments, network, scaling
-from kspike_reg.bridges import nir_parameters, simulation
+from kspike_reg import cli, datasets, energy, experiments, network
+from kspike_reg.bridges import simulation
+from kspike_reg.bridges.nir.files import parameters as nir_parameters
+from kspike_reg.cli import arguments
 from kspike_reg.experiments import configuration
+from kspike_reg.network import physical
 from kspike_reg.neurons import cell
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +99,7 @@ def test_numba_stays_with_the_compiled_loops():
     """They know of the other neurons' files the surrogates alone, and are loaded with the first path that they run."""
     _, everywhere = imports_of("neurons")
     assert "numba" in everywhere
-    compiled, engine = ROOT / "kspike_reg" / "neurons" / "compiled", "kspike_reg.neurons.compiled"
+    compiled, engine = ROOT / "kspike_reg" / "neurons" / "compiled", "kspike_reg.neurons.engines.cpu"
     for file in (ROOT / "kspike_reg").rglob("*.py"):
         tree = ast.parse(file.read_text())
         if file.parent == compiled:
@@ -164,7 +167,7 @@ def test_the_choices_of_the_command_line_are_those_of_the_package():
         "kind": set(network.KINDS),
         "reset": set(cell.RESETS),
         "readout": set(cell.OUTPUTS),
-        "outside": set(scaling.OUTSIDE),
+        "outside": set(physical.OUTSIDE),
         "device": set(energy.DEVICES),
         "simulator": set(simulation.SIMULATORS),
         "to": set(cli.EXPORTS),

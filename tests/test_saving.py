@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import kspike_reg
-from kspike_reg import InputError, build, saving
+from kspike_reg import InputError, build
 from kspike_reg.cli import main
 from kspike_reg.datasets import Standardiser
-from kspike_reg.scaling import PhysicalModel, in_physical_units, scaling_of
+from kspike_reg.network import saving
+from kspike_reg.network.physical import PhysicalModel, in_physical_units, scaling_of
 
 MODELS = Path(__file__).parents[1] / "models"
 NAMES = sorted(place.name for place in MODELS.iterdir() if place.is_dir() and place.name != "__pycache__")

@@ -10,14 +10,14 @@ from kspike_reg.lazy import lazy
 
 # Public names by the module that holds them.
 _HOMES = {
-    "to_nengo": "kspike_reg.bridges.nengo_network",
-    "export_nengo": "kspike_reg.bridges.nengo_file",
+    "to_nengo": "kspike_reg.bridges.nengo.network",
+    "export_nengo": "kspike_reg.bridges.nengo.script",
     "simulate": "kspike_reg.bridges.simulation",
     "Simulation": "kspike_reg.bridges.simulation",
-    "to_nir": "kspike_reg.bridges.nir",
-    "from_nir": "kspike_reg.bridges.nir",
-    "write_nir": "kspike_reg.bridges.nir",
-    "read_nir": "kspike_reg.bridges.nir",
+    "to_nir": "kspike_reg.bridges.nir.files",
+    "from_nir": "kspike_reg.bridges.nir.files",
+    "write_nir": "kspike_reg.bridges.nir.files",
+    "read_nir": "kspike_reg.bridges.nir.files",
     "quantise": "kspike_reg.bridges.loihi",
     "loihi_report": "kspike_reg.bridges.loihi",
 }

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nengo_network import Layout, to_nengo
+from kspike_reg.bridges.nengo.network import Layout, to_nengo
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.model_inputs import arrays_for, fitting, is_paths
+from kspike_reg.network.inputs import arrays_for, fitting, is_paths
 
 __all__ = ["SIMULATORS", "Simulation", "simulate"]
 
@@ -57,14 +57,14 @@ def simulate(model_or_network, inputs, simulator="nengo", batch_size=256, progre
 
 def _on_nengo(model_or_network, inputs, _batch_size, progress):
     needed("nengo", "nengo", "simulate")
-    from kspike_reg.bridges.nengo_run import run
+    from kspike_reg.bridges.nengo.run import run
 
     return _run(run, model_or_network, inputs, progress)
 
 
 def _on_nengo_dl(model_or_network, inputs, batch_size, progress):
     needed("nengo", "nengo", "simulate")
-    from kspike_reg.bridges.nengo_dl_process import run
+    from kspike_reg.bridges.nengo.dl_process import run
 
     return _run(run, model_or_network, inputs, progress, batch_size=batch_size)
 

@@ -21,7 +21,7 @@ _HOMES = {
     "Recurrence": "kspike_reg.energy.counts",
     "Synapses": "kspike_reg.energy.counts",
     "register_layer": "kspike_reg.energy.counts",
-    "ModelEnergy": "kspike_reg.energy.model_energy",
+    "ModelEnergy": "kspike_reg.energy.keras_spiking.model_energy",
 }
 
 __all__ = [*_HOMES]

@@ -158,7 +158,7 @@ def activities_of(model, inputs):
     Raises:
         InputError: whatever `ModelEnergy` refuses.
     """
-    from kspike_reg.energy.model_energy import ModelEnergy  # only here, for KerasSpiking comes with it
+    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy  # only here, for KerasSpiking comes with it
 
     energy = ModelEnergy(model, inputs, activity="hertz")
     return {layer.name: energy.rate(layer) for layer in model.layers}

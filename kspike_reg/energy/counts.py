@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 import keras
 
 from kspike_reg.errors import InputError
-from kspike_reg.graph import IDLE
+from kspike_reg.network.graph import IDLE
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
-from kspike_reg.scaling import Standardise
 
 __all__ = ["Cost", "Recurrence", "Synapses", "cost_of", "register_layer"]
 

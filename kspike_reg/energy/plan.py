@@ -9,7 +9,7 @@ from keras.src.backend.common.masking import get_keras_mask
 
 from kspike_reg.energy.counts import Cost, cost_of
 from kspike_reg.errors import InputError
-from kspike_reg.graph import graph_of
+from kspike_reg.network.graph import graph_of
 
 __all__ = ["Call", "Part", "plan_of"]
 
@@ -81,7 +81,7 @@ def plan_of(model):
     """Every call of a layer in the order of running.
 
     Args:
-        model: a model as `kspike_reg.graph.graph_of` reads it.
+        model: a model as `kspike_reg.network.graph.graph_of` reads it.
 
     Returns:
         (calls, slots of the model's outputs); the model's inputs lie in slots 0, 1, ...

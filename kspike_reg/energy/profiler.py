@@ -8,8 +8,8 @@ from kspike_reg.energy.plan import plan_of
 from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.graph import functional_of
-from kspike_reg.model_inputs import arrays_for, fitting, is_paths
+from kspike_reg.network.graph import functional_of
+from kspike_reg.network.inputs import arrays_for, fitting, is_paths
 
 __all__ = ["profile"]
 

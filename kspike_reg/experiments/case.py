@@ -12,8 +12,8 @@ from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.experiments.memoryless import memoryless_error
 from kspike_reg.experiments.run import is_complete
 from kspike_reg.metrics import mean_relative_error
-from kspike_reg.saving import load
-from kspike_reg.scaling import scaling_of
+from kspike_reg.network.physical import scaling_of
+from kspike_reg.network.saving import load
 from kspike_reg.training import read_history
 
 __all__ = ["Case"]

@@ -17,8 +17,8 @@ from kspike_reg.evaluation import evaluate, predict
 from kspike_reg.experiments.card import card
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.files import prepare_folder, replacing, write_json
-from kspike_reg.saving import load, save
-from kspike_reg.scaling import in_physical_units
+from kspike_reg.network.physical import in_physical_units
+from kspike_reg.network.saving import load, save
 
 __all__ = ["claim", "environment", "is_complete", "recorded_configuration", "run"]
 

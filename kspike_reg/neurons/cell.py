@@ -134,7 +134,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
     def compiled_sequence(self):
         """What runs whole paths of this cell on the compiled road, a `neurons.compiled.sequence.Sequence`."""
         # numba takes its time to load; models that are only built, saved or read do without.
-        from kspike_reg.neurons.compiled.sequence import Sequence
+        from kspike_reg.neurons.engines.cpu.sequence import Sequence
 
         return Sequence(importlib.import_module(self.compiled).KERNEL, **self._compiled_options())
 

@@ -141,7 +141,7 @@ class NeuronLayer(keras.layers.RNN):
 
     def _run_compiled(self, sequences, initial_state, training):
         # numba takes its time to load; models that are only built, saved or read do without.
-        from kspike_reg.neurons.compiled import paths
+        from kspike_reg.neurons.engines.cpu import paths
 
         cell = self.cell
         if self.go_backwards:

@@ -38,7 +38,7 @@ class LeakyIntegratorCell(LeakyCell):
         states: [U] of the last step, (batch, units).
     """
 
-    compiled = "kspike_reg.neurons.compiled.leaky"
+    compiled = "kspike_reg.neurons.engines.cpu.leaky_integrator"
 
     def __init__(self, units, **options):
         super().__init__(units, **options)

@@ -68,7 +68,7 @@ class LIFCell(SpikingCell, LeakyCell):
         states: [S, U] of the last step, or [U, S] where `output="membrane"`; each (batch, units).
     """
 
-    compiled = "kspike_reg.neurons.compiled.lif"
+    compiled = "kspike_reg.neurons.engines.cpu.lif"
 
     def advance(self, current, states, training=False):
         spikes, membrane = self.ordered(states)

@@ -79,7 +79,7 @@ class SLSTMCell(SpikingCell):
     """
 
     projections = 4
-    compiled = "kspike_reg.neurons.compiled.slstm"
+    compiled = "kspike_reg.neurons.engines.cpu.slstm"
 
     def __init__(
         self,

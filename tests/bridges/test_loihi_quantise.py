@@ -6,13 +6,13 @@ import pytest
 
 import kspike_reg
 from kspike_reg import build
-from kspike_reg.bridges.loihi_integers import as_bias
-from kspike_reg.bridges.loihi_layers import plan_of
-from kspike_reg.bridges.loihi_quantise import quantise
+from kspike_reg.bridges.loihi.integers import as_bias
+from kspike_reg.bridges.loihi.layers import plan_of
+from kspike_reg.bridges.loihi.quantise import quantise
 from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LIFCell
-from kspike_reg.scaling import Standardise
 from oracles import loihi as chip
 
 FEATURES, UNITS, VOTERS = 2, 23, 6

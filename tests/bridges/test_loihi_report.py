@@ -13,8 +13,8 @@ import kspike_reg
 from kspike_reg import build, datasets, metrics
 from kspike_reg.bridges.loihi import loihi_report, quantise, simulate_on_loihi
 from kspike_reg.errors import InputError
-from kspike_reg.saving import trained_networks
-from kspike_reg.scaling import scaling_of
+from kspike_reg.network.physical import scaling_of
+from kspike_reg.network.saving import trained_networks
 
 PATHS = 12
 

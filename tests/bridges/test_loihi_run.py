@@ -6,10 +6,12 @@ import pytest
 
 import kspike_reg
 from kspike_reg import datasets
-from kspike_reg.bridges import loihi_cores, loihi_integers, simulate
-from kspike_reg.bridges.loihi_integers import LayerIntegers
-from kspike_reg.bridges.loihi_quantise import quantise
-from kspike_reg.bridges.loihi_run import simulate_on_loihi
+from kspike_reg.bridges import simulate
+from kspike_reg.bridges.loihi import cores as loihi_cores
+from kspike_reg.bridges.loihi import integers as loihi_integers
+from kspike_reg.bridges.loihi.integers import LayerIntegers
+from kspike_reg.bridges.loihi.quantise import quantise
+from kspike_reg.bridges.loihi.run import simulate_on_loihi
 from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.energy import profile
 from kspike_reg.errors import InputError

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from kspike_reg import InputError
-from kspike_reg.bridges import nengo_dl_process, simulate, to_nengo
+from kspike_reg.bridges import simulate, to_nengo
+from kspike_reg.bridges.nengo import dl_process as nengo_dl_process
 from kspike_reg.neurons import LIF
 from oracles.backend import torch_arrays
 from oracles.bridged import chain, draw, every_option, everything, records
@@ -61,7 +62,7 @@ def test_it_gives_what_keras_gives(make):
 
 TRAINING = """
 import numpy as np, nengo, tensorflow as tf
-from kspike_reg.bridges.nengo_dl_neurons import nengo_dl
+from kspike_reg.bridges.nengo.dl_neurons import nengo_dl
 from kspike_reg.bridges import to_nengo
 from kspike_reg import build
 network = to_nengo(build("KIND", units=6, population=4, depth=2, seed=1))
@@ -116,7 +117,7 @@ def _fail(time, x):
 
 def test_a_package_that_the_process_cannot_import_is_named(small, tmp_path, monkeypatch):
     script = "import runpy, sys; sys.modules['nengo_dl'] = None\n"
-    script += "runpy.run_module('kspike_reg.bridges.nengo_dl_worker', run_name='__main__', alter_sys=True)"
+    script += "runpy.run_module('kspike_reg.bridges.nengo.dl_worker', run_name='__main__', alter_sys=True)"
     other_worker(tmp_path, monkeypatch, script)
     with pytest.raises(InputError, match=r"needs the package 'nengo_dl', .*pip install 'kspike_reg\[nengo\]'"):
         simulate(small, paths((2, 3, 3)), "nengo-dl")
@@ -173,6 +174,6 @@ def test_a_network_that_cannot_be_handed_over(small):
 
 def test_nengo_dl_is_not_imported_where_keras_is_keras_3(monkeypatch):
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    monkeypatch.delitem(sys.modules, "kspike_reg.bridges.nengo_dl_neurons", raising=False)
+    monkeypatch.delitem(sys.modules, "kspike_reg.bridges.nengo.dl_neurons", raising=False)
     with pytest.raises(InputError, match="TF_USE_LEGACY_KERAS=1"):
-        importlib.import_module("kspike_reg.bridges.nengo_dl_neurons")
+        importlib.import_module("kspike_reg.bridges.nengo.dl_neurons")

@@ -43,7 +43,7 @@ def test_the_script_can_be_read_and_its_weights_are_single(tmp_path):
     model = kspike_reg.build("slstm", units=3, population=2, depth=1)
     script, weights = export_nengo(to_nengo(model), tmp_path / "my net.py")
     text = script.read_text()
-    assert "from kspike_reg.bridges.nengo_neurons import LeakyIntegrator, SpikingLSTM" in text
+    assert "from kspike_reg.bridges.nengo.neurons import LeakyIntegrator, SpikingLSTM" in text
     assert "inputs = nengo.Node(np.zeros(1), label='inputs')" in text
     assert "nengo.Connection(inputs, slstm_1, transform=weights['slstm_1.kernel'], synapse=None" in text
     assert "output='membrane'" in text

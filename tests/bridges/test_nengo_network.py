@@ -7,8 +7,8 @@ import pytest
 import kspike_reg
 from kspike_reg import InputError
 from kspike_reg.bridges import simulate, to_nengo
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator
-from kspike_reg.scaling import Standardise
 from oracles import loops, weights
 from oracles.backend import torch_arrays
 from oracles.bridged import chain, draw, every_option, everything, records

@@ -8,7 +8,7 @@ from kspike_reg.neurons import RLIF, SLSTM
 from oracles import loops, weights
 
 pytest.importorskip("nengo", reason="needs pip install 'kspike_reg[nengo]'")
-from kspike_reg.bridges import nengo_neurons
+from kspike_reg.bridges.nengo import neurons as nengo_neurons
 
 # Rounding of float32 in a handful of operations on numbers of order one.
 ROUNDING = 1e-6

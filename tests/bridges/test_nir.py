@@ -5,13 +5,13 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from kspike_reg.bridges.nir.files.parameters import FORMS
 
 import kspike_reg
 from bridges.nir_networks import cut, draw_on_a_grid, network, paths, paths_on_a_grid, set_weights
-from kspike_reg.bridges.nir import from_nir, read_nir, to_nir, write_nir
-from kspike_reg.bridges.nir_parameters import FORMS
+from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir, write_nir
+from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, PopulationMean
-from kspike_reg.scaling import PhysicalModel, Standardise
 from oracles import nir_loop
 from oracles.backend import double_precision, numpy_of, torch_arrays
 from oracles.weights import assign

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bridges.nir_networks import cut, network, paths
-from kspike_reg.bridges.nir import from_nir, read_nir, write_nir
+from kspike_reg.bridges.nir.files import from_nir, read_nir, write_nir
 from kspike_reg.neurons import LIF, RLIF
 from oracles.backend import numpy_of, torch_arrays
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bridges.nir_networks import draw_on_a_grid, network, paths, paths_on_a_grid
-from kspike_reg.bridges.nir import from_nir, read_nir, to_nir
+from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator
 from oracles import nir_loop
 from oracles.backend import numpy_of, torch_arrays

@@ -9,7 +9,7 @@ import pytest
 
 from bridges.nir_networks import network
 from kspike_reg import InputError, build
-from kspike_reg.bridges.nir import from_nir, read_nir, to_nir, write_nir
+from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir, write_nir
 from kspike_reg.neurons import LIF, SLSTM, LIFCell
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import (
     LIF,
     RLIF,
@@ -21,7 +22,6 @@ from kspike_reg.neurons import (
     RLIFCell,
     SLSTMCell,
 )
-from kspike_reg.scaling import Standardise
 from oracles.weights import assign, draw_on_a_grid
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 2, 5

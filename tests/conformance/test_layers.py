@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+import kspike_reg.network.physical
 import kspike_reg.neurons
-import kspike_reg.scaling
 from conformance.table import BATCH, ROWS, TIME
 from kspike_reg.neurons.constraints import Interval
 from oracles.backend import double_precision, numpy_of, torch_arrays
@@ -72,7 +72,7 @@ def whole(row):
 
 
 def public_layers():
-    for module in (kspike_reg.neurons, kspike_reg.scaling):
+    for module in (kspike_reg.neurons, kspike_reg.network.physical):
         for name in module.__all__:
             public = getattr(module, name)
             if (

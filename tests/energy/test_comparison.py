@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from kspike_reg import InputError, build
-from kspike_reg.energy import DEVICES, Device, ModelEnergy, comparison, profile, table_one
+from kspike_reg.energy import DEVICES, Device, ModelEnergy, comparison, profile
+from kspike_reg.experiments.studies import table_one
 from kspike_reg.neurons import LIF, RLIF
 from oracles.backend import torch_arrays
 from oracles.networks import fire, grid, put_on_the_grid

@@ -6,11 +6,12 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from kspike_reg import build, datasets, saving
-from kspike_reg.arguments import DEVICES as SHOWN
+from kspike_reg import build, datasets
 from kspike_reg.cli import main
+from kspike_reg.cli.arguments import DEVICES as SHOWN
 from kspike_reg.energy import DEVICES, profile, read_device
-from kspike_reg.scaling import in_physical_units, scaling_of
+from kspike_reg.network import saving
+from kspike_reg.network.physical import in_physical_units, scaling_of
 
 # Inside the range of lif-elasticity, lengths 2, 5 and 3, lines out of order, and a column that is not asked for.
 TABLE = """heat,path,step,strain

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from kspike_reg.energy import DEVICES
 from kspike_reg.network import BASELINES, SPIKING
-from kspike_reg.saving import record_of, trained_networks
+from kspike_reg.network.saving import record_of, trained_networks
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "profiling" / "results"

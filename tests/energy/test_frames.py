@@ -12,7 +12,7 @@ from kspike_reg import InputError, build
 from kspike_reg.datasets import Standardiser
 from kspike_reg.energy import DEVICES, Device, comparison, frames, profile
 from kspike_reg.energy.output import draw_layers, write_report
-from kspike_reg.scaling import in_physical_units
+from kspike_reg.network.physical import in_physical_units
 from kspike_reg.tables import markdown
 from oracles.backend import torch_arrays
 from oracles.networks import grid, put_on_the_grid

@@ -15,9 +15,10 @@ from keras import layers
 from write_golden import DT, STEPS, measure
 
 import kspike_reg
-from kspike_reg.energy import table_one
-from kspike_reg.energy.model_energy import ModelEnergy
+from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy
 from kspike_reg.errors import InputError
+from kspike_reg.experiments.studies import table_one
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import (
     LIF,
     RLIF,
@@ -29,7 +30,6 @@ from kspike_reg.neurons import (
     RLIFCell,
     SLSTMCell,
 )
-from kspike_reg.scaling import Standardise
 from oracles.backend import torch_arrays
 
 pytestmark = torch_arrays
@@ -269,7 +269,7 @@ def test_physical_models_are_counted():
         kspike_reg.datasets.Standardiser([0.5], [2.0], ["strain"]),
         kspike_reg.datasets.Standardiser([1.0], [3.0], ["stress"]),
     )
-    model = kspike_reg.scaling.in_physical_units(network, *scaling)
+    model = kspike_reg.network.physical.in_physical_units(network, *scaling)
     data = np.random.default_rng(6).normal(size=(3, 4, 1)).astype("float32")
     scaled = (data - 0.5) / 2
     found, expected = ModelEnergy(model, data), ModelEnergy(network, scaled)

@@ -14,8 +14,8 @@ import pytest
 from conformance.table import ROWS
 from kspike_reg import build, datasets
 from kspike_reg.energy import profile
+from kspike_reg.network.physical import in_physical_units
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, LIFCell, PopulationMean, RLIFCell
-from kspike_reg.scaling import in_physical_units
 from oracles.backend import torch_arrays
 from oracles.networks import fire, grid, put_on_the_grid
 from oracles.weights import assign, draw_on_a_grid

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from kspike_reg import InputError, arguments, build, cli, datasets, experiments
+from kspike_reg import InputError, build, cli, datasets, experiments
+from kspike_reg.cli import arguments
 from kspike_reg.experiments import STUDIES, Configuration, recipe
 from kspike_reg.experiments.card import training_command
 from kspike_reg.experiments.memoryless import memoryless_error

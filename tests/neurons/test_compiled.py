@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.compiled import functions, leaky, lif, loops, memory, products, sequence, slopes, slstm, stores
-from kspike_reg.neurons.compiled.sequence import Sequence
+from kspike_reg.neurons.engines.cpu import functions, lif, loops, memory, sequence, slstm
+from kspike_reg.neurons.engines.cpu import leaky_integrator as leaky
+from kspike_reg.neurons.engines.cpu import matmul as products
+from kspike_reg.neurons.engines.cpu import streaming_stores as stores
+from kspike_reg.neurons.engines.cpu import surrogate_derivatives as slopes
+from kspike_reg.neurons.engines.cpu.sequence import Sequence
 from oracles.backend import numpy_of, torch_arrays
 
 BACKEND = keras.backend.backend()
@@ -620,7 +624,7 @@ def test_memory_that_outlives_its_module_ends_in_silence():
     """Numba holds on to a function's names until Python has taken those of other modules away."""
     program = """
 import numba, numpy
-from kspike_reg.neurons.compiled import memory
+from kspike_reg.neurons.engines.cpu import memory
 array = memory.empty((3,), numpy.dtype("float32"))
 @numba.njit
 def first(array):

@@ -338,7 +338,7 @@ LIMITS = [
 @where_compiled
 def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, weighs, monkeypatch):
     """Outputs are equal to the bit, for products and sums of the inputs are exact; gradients up to rounding."""
-    from kspike_reg.neurons.compiled import paths as compiled_paths
+    from kspike_reg.neurons.engines.cpu import paths as compiled_paths
 
     assert (layer_module.LARGEST_KERNEL, layer_module.LONGEST_SUM) == (256 * 1024, 384)
     layer_class, options = NEURONS[name]
@@ -652,7 +652,7 @@ def open_function(layer, features, traces, **options):
 @every_neuron
 def test_one_trace_runs_batches_and_lengths_of_every_size(name):
     """Nor does numba compile anew; and pieces to recompute may be more than the steps that come."""
-    from kspike_reg.neurons.compiled import loops
+    from kspike_reg.neurons.engines.cpu import loops
 
     layer_class, own = NEURONS[name]
     for recompute in (None, 3):

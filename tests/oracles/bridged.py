@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from kspike_reg.graph import graph_of
+from kspike_reg.network.graph import graph_of
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, LIFCell, PopulationMean
-from kspike_reg.scaling import Standardise
 from oracles import weights
 from oracles.backend import numpy_of
 

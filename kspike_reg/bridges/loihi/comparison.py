@@ -1,0 +1,127 @@
+"""A network as trained, quantised and on Loihi's emulator, compared on the same data: `loihi_report`."""
+
+import keras
+import numpy as np
+
+from kspike_reg import metrics
+from kspike_reg.bridges.loihi.account import METRICS, LoihiLayer, LoihiReport
+from kspike_reg.bridges.loihi.layers import plan_of
+from kspike_reg.bridges.loihi.quantise import quantise
+from kspike_reg.bridges.loihi.run import checked_inputs, simulate_on_loihi
+from kspike_reg.errors import InputError
+from kspike_reg.network.inputs import is_paths
+from kspike_reg.network.physical import Standardise
+
+__all__ = ["loihi_report"]
+
+
+def loihi_report(model, inputs, targets=None, progress=None):
+    """Run a network as trained, quantised in Keras, and on the emulator, and compare.
+
+    Args:
+        model: see `simulate_on_loihi`; with one output.
+        inputs: (paths, time, features), in the units that the model takes; or `datasets.Paths` of one length.
+        targets: (paths, time, outputs), in the units that the model gives; None where the paths bring them.
+        progress: whether to show a progress bar, see `simulate_on_loihi`.
+
+    Returns:
+        A `LoihiReport`.
+
+    Raises:
+        InputError: as `simulate_on_loihi`; paths of different lengths, no targets, or targets that do not fit.
+    """
+    if is_paths(inputs):
+        if not inputs.mask.all():
+            raise InputError("loihi_report: the paths differ in length; report on those of one length at a time")
+        targets, inputs = inputs.targets if targets is None else targets, inputs.inputs
+    if targets is None:
+        raise InputError("loihi_report: no targets to compare with; give targets=..., or name the output columns")
+    trained = plan_of(model, "loihi_report")
+    before = _in_keras(trained, inputs)
+    shapes = [tuple(before[slot].shape) for slot in trained.graph.outputs]
+    targets = np.asarray(targets, dtype=np.float64)
+    if shapes != [targets.shape]:
+        raise InputError(
+            f"loihi_report: the model gives {' and '.join(map(str, shapes))}; expected targets of that shape, received "
+            f"{targets.shape}" + "; it reports on one output" * (len(shapes) > 1)
+        )
+    quantised = quantise(model)
+    plan = plan_of(quantised.model, "loihi_report")
+    values = _in_keras(plan, inputs)
+    run = simulate_on_loihi(model, inputs, progress=progress)
+    predictions = {
+        "float": _answer(trained, before),
+        "quantised": _answer(plan, values),
+        "emulator": run.outputs,
+    }
+    on_chip = {layer.use for layer in plan.layers}
+    return LoihiReport(
+        model=model.name,
+        paths=run.outputs.shape[0],
+        time=run.steps - max(layer.delay for layer in plan.layers),
+        chip_steps=run.steps,
+        errors={stage: _errors(plan, targets, prediction) for stage, prediction in predictions.items()},
+        layers=tuple(_layer(layer, values, run, quantised) for layer in plan.layers),
+        host=tuple(use.name for use in plan.graph.uses if use not in on_chip),
+        usage=run.usage,
+    )
+
+
+def _in_keras(plan, inputs):
+    """All values of a network, by slot."""
+    arrays = checked_inputs(plan.graph, inputs, "loihi_report")
+    values = {slot: keras.ops.convert_to_tensor(array) for slot, array in enumerate(arrays)}
+    plan.sweep(values, chip_too=True)
+    return values
+
+
+def _answer(plan, values):
+    return keras.ops.convert_to_numpy(values[plan.graph.outputs[0]])
+
+
+def _errors(plan, targets, prediction):
+    """Errors by space, metric and steps; the space of the network's own units where it carries no scaling."""
+    restore = next(
+        (use.layer for use in plan.graph.uses if isinstance(use.layer, Standardise) and use.layer.invert), None
+    )
+    if restore is None:
+        return {"own units": _by_metric(METRICS, targets, prediction)}
+    standardised = [restore.standardise(values) for values in (targets, prediction)]
+    return {
+        "standardised": _by_metric(METRICS, *standardised),
+        "physical": _by_metric(METRICS[-1:], targets, prediction),
+    }
+
+
+def _by_metric(names, targets, prediction):
+    return {name: {steps: _error(name, targets, prediction, steps) for steps in ("all", "last")} for name in names}
+
+
+def _error(name, targets, prediction, steps):
+    try:
+        return getattr(metrics, name)(targets, prediction, steps)
+    except InputError:  # a denominator of zero: the number does not exist
+        return None
+
+
+def _layer(layer, values, run, quantised):
+    record, integers = run.records[layer.name], quantised.layers[layer.name]
+    outputs = keras.ops.convert_to_numpy(layer.cell.spikes_of(values[layer.use.outputs[0]]))
+    on_chip = run.spikes[layer.name] if layer.use.layer.return_sequences else run.spikes[layer.name][:, -1]
+    spikes = int(record.spikes.sum())
+    return LoihiLayer(
+        name=layer.name,
+        kind=type(layer.use.layer).__name__,
+        neurons=layer.cell.units,
+        spikes=spikes,
+        spikes_per_neuron_and_step=spikes / record.spikes.size,
+        spikes_as_in_keras=float(np.mean(on_chip == outputs)),
+        events=record.events,
+        weight_exponents={source: exponent for source, (_, exponent) in integers.kernels.items()},
+        decays=int(np.unique(integers.decay).size),
+        thresholds=int(np.unique(integers.threshold).size),
+        cores=sum(core["layer"] == layer.name for core in run.usage),
+        raised_thresholds=integers.raised,
+        clipped=record.clipped,
+        saturated=record.saturated,
+    )

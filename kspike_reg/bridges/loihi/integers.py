@@ -1,0 +1,204 @@
+"""From a layer's real weights to the integers that Loihi stores, neuron by neuron.
+
+A compartment adds up integers: what arrives, q, is a sum of weights; its membrane v leaks by a 12-bit decay d, fires
+above its threshold and is cleared (NengoLoihi's emulator; Davies et al., IEEE Micro 38(1), 2018):
+
+    u = q + bias,   v <- sign(v) floor(|v| (4096 - d) / 4096) + u,   spike if v > 64 theta, then v <- 0
+
+A weight is a mantissa of eight bits with sign, -127 to 127, times 2^(7 + e), with one exponent e for all of a
+projection; theta has 17 bits; a bias is a mantissa of 12 bits with sign times 2^0 to 2^7; q has 21 bits and v 23.
+
+The unit of v is each neuron's own: `scale` integers to one unit of the network's membrane. It is chosen so that the
+threshold falls on an integer that the chip has, exactly, so that the largest weight uses its mantissa, less a factor of
+the square root of two at most, and so that no sum of weights and no bias within reach overflows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kspike_reg.errors import InputError
+from kspike_reg.network.physical import Standardise
+
+__all__ = ["LARGEST_BIAS", "VOLTAGE_LIMIT", "LayerIntegers", "as_bias", "integers_of"]
+
+WEIGHT_MANTISSA = 127
+WEIGHT_EXPONENTS = range(-1, 8)  # the chip has lower ones, -7 to -2, but would drop bits of the mantissa there
+DECAY_ONE = 4096
+THRESHOLD_UNIT, THRESHOLD_MANTISSA = 64, 2**17 - 1
+BIAS_MANTISSA, BIAS_EXPONENT = 2**12 - 1, 7
+LARGEST_BIAS = BIAS_MANTISSA * 2**BIAS_EXPONENT
+INPUT_LIMIT = 2**21
+VOLTAGE_LIMIT = 2**23 - 1
+
+# Thresholds fall on a ladder with two rungs to the octave, since a core holds no more than 16 different ones.
+LADDER = np.unique(np.floor(2.0 ** (np.arange(35) / 2))).astype(np.int64)
+LADDER = LADDER[LADDER <= THRESHOLD_MANTISSA]
+
+# How far real values from the host reach where the network does not tell the range it was trained on: standardised
+# ones, in deviations.
+REACH = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class LayerIntegers:
+    """A layer as the chip stores it.
+
+    Attributes:
+        name: of the layer.
+        scale: integers to one unit of the membrane, (units,).
+        kernels: by the name of the layer heard, mantissas (rows, units) and exponent; the layer's own name for the
+            recurrence, whose mantissas are (units, units), or (units,) where it is one to one.
+        decay: 12-bit decays d, (units,).
+        threshold: mantissas theta, (units,).
+        bias: the values of the bias registers, (units,); None where the host writes them at every step.
+        raised: neurons whose threshold is below the chip's least and was raised to it.
+    """
+
+    name: str
+    scale: np.ndarray
+    kernels: dict
+    decay: np.ndarray
+    threshold: np.ndarray
+    bias: np.ndarray | None
+    raised: int
+
+    def weights(self, source):
+        """The integers that a spike of each neuron of `source` adds to each neuron."""
+        mantissas, exponent = self.kernels[source]
+        return mantissas * 2 ** (7 + exponent)
+
+    def real_weights(self, source):
+        """The weights of the network that these integers stand for."""
+        return self.weights(source) / self.scale
+
+    @property
+    def real_decay(self):
+        return (DECAY_ONE - self.decay) / DECAY_ONE
+
+    @property
+    def real_threshold(self):
+        """The least membrane that fires: the chip wants more than the threshold, the network as much."""
+        return (THRESHOLD_UNIT * self.threshold + 1) / self.scale
+
+    @property
+    def real_bias(self):
+        return None if self.bias is None else self.bias / self.scale
+
+
+def as_bias(currents):
+    """The bias registers nearest to some currents, in the chip's integers, any shape; none where they are too large.
+
+    Returns:
+        (registers' values, whether a current was beyond the largest).
+    """
+    beyond = np.abs(currents) > LARGEST_BIAS
+    currents = np.clip(currents, -LARGEST_BIAS, LARGEST_BIAS)
+    exponent = np.ceil(np.log2(np.maximum(np.abs(currents) / BIAS_MANTISSA, 1)))
+    return (np.round(currents / 2**exponent) * 2**exponent).astype(np.int64), beyond
+
+
+def integers_of(layer, plan, who):
+    """Bring a layer's weights to the chip's integers.
+
+    Args:
+        layer: a `ChipLayer` of the plan.
+        plan: the `Plan` of its network.
+        who: who asks, for the message.
+
+    Raises:
+        InputError: weights that are not finite, decays outside [0, 1] or thresholds that are not positive.
+    """
+    decay, threshold = layer.weight("decay"), layer.weight("threshold")
+    kernels, currents = _projections(layer, plan)
+    for name in ("kernel", "recurrent_kernel", "bias", "decay", "threshold"):
+        values = layer.weight(name)
+        if values is not None and not np.isfinite(values).all():
+            raise InputError(
+                f"{who}: {np.sum(~np.isfinite(values))} of {values.size} numbers in the {name} of the layer "
+                f"{layer.name!r} are not finite; has its training gone astray?"
+            )
+    if decay.min() < 0 or decay.max() > 1 or threshold.min() <= 0:
+        raise InputError(
+            f"{who}: the layer {layer.name!r} has decays from {decay.min():g} to {decay.max():g} and thresholds from "
+            f"{threshold.min():g}; the chip takes decays in [0, 1] and thresholds > 0"
+        )
+    most = _scale(kernels, currents, threshold)
+    rung = np.searchsorted(LADDER, (most * threshold - 1) / THRESHOLD_UNIT, side="right") - 1
+    theta = LADDER[np.maximum(rung, 0)]
+    # Exact, but for a threshold below the chip's least, which is raised to that.
+    scale = np.minimum((THRESHOLD_UNIT * theta + 1) / threshold, most)
+    bias = None
+    if not any(part.source is None for part in layer.heard):
+        values = layer.weight("bias")
+        bias = as_bias(np.zeros_like(scale) if values is None else values * scale)[0]
+    return LayerIntegers(
+        name=layer.name,
+        scale=scale,
+        kernels={source: _mantissas(kernel * scale) for source, kernel in kernels.items()},
+        decay=np.clip(np.round((1 - decay) * DECAY_ONE), 0, DECAY_ONE - 1).astype(np.int64),
+        threshold=theta,
+        bias=bias,
+        raised=int(np.sum(rung < 0)),
+    )
+
+
+def _projections(layer, plan):
+    """Weights by the layer whose spikes they carry, and the largest current that the host sends each neuron."""
+    kernel, bias = layer.weight("kernel"), layer.weight("bias")
+    kernels, currents = {}, np.zeros(kernel.shape[1]) if bias is None else np.abs(bias)
+    for part, rows in layer.rows():
+        if part.source is None:
+            currents = currents + np.abs(kernel[rows]).T @ _reach(part, plan)
+        else:
+            kernels[part.source] = kernel[rows]
+    if layer.recurrent:
+        kernels[layer.name] = layer.weight("recurrent_kernel")
+    return kernels, currents
+
+
+def _reach(part, plan):
+    """How far from zero real values may go, (width,)."""
+    use = plan.graph.filler_of(part.slot)
+    scaling = use.layer if use and isinstance(use.layer, Standardise) and not use.layer.invert else None
+    if scaling is None or scaling.lower is None:
+        return np.full(part.width, REACH)
+    ends = [scaling.standardise(np.asarray(end, dtype=np.float64)) for end in (scaling.lower, scaling.upper)]
+    return np.max(np.abs(ends), axis=0)
+
+
+def _columns(kernel):
+    """A kernel as (rows, units): one to one, each neuron has a row of its own."""
+    return kernel if kernel.ndim == 2 else kernel[None]
+
+
+def _scale(kernels, currents, threshold):
+    """The scale, (units,), at which a neuron's largest weight uses its whole mantissa, or less where that overflows."""
+    largest, sums = np.zeros_like(threshold), np.zeros_like(threshold)
+    for kernel in kernels.values():
+        largest = np.maximum(largest, np.abs(_columns(kernel)).max(axis=0))
+    for sign in (1, -1):
+        total = sum((np.maximum(sign * _columns(kernel), 0).sum(axis=0) for kernel in kernels.values()), 0)
+        sums = np.maximum(sums, total)
+    rows = sum(len(_columns(kernel)) for kernel in kernels.values())
+    with np.errstate(divide="ignore"):
+        whole = WEIGHT_MANTISSA / largest
+        alone = np.minimum(LARGEST_BIAS / currents, (THRESHOLD_UNIT * THRESHOLD_MANTISSA + 1) / threshold)
+        # A neuron that leaves bits unused at the least exponent, because of its bias or threshold, has next to no
+        # weights beside them: it must not coarsen the others.
+        counts = whole * 2.0 ** (7 + WEIGHT_EXPONENTS[0]) <= alone
+        # The largest exponent that overflows nowhere leaves thresholds, biases and leaks the most bits.
+        for exponent in reversed(WEIGHT_EXPONENTS):
+            unit = 2.0 ** (7 + exponent)
+            # Rounding may raise each of the weights by half a unit.
+            limit = np.minimum(alone, max(INPUT_LIMIT - 1 - rows * unit / 2, 1) / sums)
+            if np.all((whole * unit <= limit)[counts]):
+                break
+    return np.minimum(whole * unit, limit)
+
+
+def _mantissas(weights):
+    """Mantissas and the least exponent that holds all of the weights, in the chip's integers."""
+    largest = np.abs(weights).max(initial=0)
+    exponent = next((e for e in WEIGHT_EXPONENTS if largest <= WEIGHT_MANTISSA * 2.0 ** (7 + e)), WEIGHT_EXPONENTS[-1])
+    return np.round(weights / 2.0 ** (7 + exponent)).astype(np.int64), exponent

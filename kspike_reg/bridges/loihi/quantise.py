@@ -1,0 +1,65 @@
+"""A network with the weights that Loihi would store, as a Keras model."""
+
+from dataclasses import dataclass
+
+import keras
+
+from kspike_reg.bridges.loihi.integers import integers_of
+from kspike_reg.bridges.loihi.layers import plan_of
+
+__all__ = ["Quantised", "quantise"]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """A network on the chip's grid.
+
+    Attributes:
+        model: a copy of the network whose spiking layers have the weights that the chip's integers stand for.
+        layers: by the name of each spiking layer its `LayerIntegers`: the integers, and the scale of each neuron.
+    """
+
+    model: keras.Model
+    layers: dict
+
+
+def quantise(model):
+    """Bring the spiking layers of a network to Loihi's integers, and show in Keras what is left of it.
+
+    On the grid are the weights that carry spikes (8 bits with a shared exponent), the biases of the layers that hear
+    spikes alone (12 bits and an exponent), and the decays (12 bits); thresholds are met exactly by the choice of each
+    neuron's scale, see `bridges.loihi_integers`. Weights that hear real values stay as they are, since the host works
+    them out. What the chip does at run time is not in this model: it rounds the host's currents to 12 bits and an
+    exponent, and the leaking membrane down to a whole number.
+
+    Args:
+        model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
+
+    Returns:
+        A `Quantised`.
+
+    Raises:
+        InputError: a model that cannot be looked into, without spiking layers or with one that the chip cannot run,
+            or weights that do not go into the chip's range.
+    """
+    plan = plan_of(model, "quantise")
+    layers = {layer.name: integers_of(layer, plan, "quantise") for layer in plan.layers}
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    for layer in plan_of(copy, "quantise").layers:
+        _assign(layer, layers[layer.name])
+    return Quantised(copy, layers)
+
+
+def _assign(layer, integers):
+    cell, kernel = layer.cell, layer.weight("kernel")
+    for part, rows in layer.rows():
+        if part.source is not None:
+            kernel[rows] = integers.real_weights(part.source)
+    cell.kernel.assign(kernel)
+    if layer.recurrent:
+        cell.recurrent_kernel.assign(integers.real_weights(layer.name))
+    if cell.bias is not None and integers.bias is not None:
+        cell.bias.assign(integers.real_bias)
+    cell.decay.assign(integers.real_decay)
+    cell.threshold.assign(integers.real_threshold)

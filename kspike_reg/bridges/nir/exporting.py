@@ -1,0 +1,223 @@
+"""From a Keras network to a NIR graph."""
+
+import json
+import re
+from importlib.metadata import version
+
+import keras
+import numpy as np
+
+from kspike_reg.bridges.extras import needed
+from kspike_reg.bridges.nir.files.neurons import nodes_of, numbers_of, require_finite, unsaid
+from kspike_reg.bridges.nir.files.parameters import FORMS, STEP
+from kspike_reg.errors import InputError
+from kspike_reg.network.graph import IDLE, graph_of
+from kspike_reg.network.physical import PhysicalModel, Standardise
+from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean
+
+__all__ = ["matrix_of", "to_nir"]
+
+
+def to_nir(model, *, dt=STEP, form="trained"):
+    """The NIR graph of a trained network, with all that `from_nir` needs to give the same network back.
+
+    A layer of ours becomes its projection, a `nir.Affine` (`nir.Linear` without a bias), and its neurons: `nir.LIF`,
+    `nir.LI`, or for RLIF a subgraph in which the spikes go back through a `nir.Linear`. Dense layers, scalings and
+    population means become `nir.Affine` and `nir.Linear`; sums are several edges into one node. What a `nir.LIF` does
+    not say, the reset by subtraction and the membrane readout, stands in the metadata, in words in `unsaid` and in
+    `kspike_reg` for `from_nir`; docs/nir.md tells what other readers make of it.
+
+    Args:
+        model: a built functional or sequential model of LIF, RLIF, LeakyIntegrator, PopulationMean, Standardise,
+            linear Dense, Add, Concatenate (of features) and layers that do nothing in prediction, nested as deeply
+            as you like; any number of inputs, (batch, time, features), and of outputs.
+        dt: seconds that stand for one step, > 0; snnTorch reads every file with 1e-4.
+        form: how to write neurons, which `from_nir` reads all alike. "trained": thresholds and kernels as they are
+            trained. "unit_threshold": all thresholds one, for readers that know one a layer, as snnTorch's does.
+            "unit_resistance": r is 1, for readers that leave it out, as Norse's does. "exact": neurons that are no
+            `nir.LIF` as what they are, a leaky integrator (the membrane), a threshold and the feedback that resets,
+            so that every reader of NIR's own definitions computes what we compute.
+
+    Returns:
+        A `nir.NIRGraph` with all types; its metadata tell `dt`.
+
+    Raises:
+        InputError: a layer that NIR cannot express, or not in the exact form; a model that is not built or holds
+            NaN; options that do not exist; or the package nir is missing.
+    """
+    nir = needed("nir", "nir", "to_nir")
+    if isinstance(dt, bool) or not (isinstance(dt, (int, float)) and 0 < dt < np.inf):
+        raise InputError(f"to_nir: expected dt, the seconds of a step, to be a finite number > 0, received {dt!r}")
+    if form not in FORMS:
+        raise InputError(f"to_nir: unknown form {form!r}; choose one of {', '.join(map(repr, FORMS))}")
+    read = graph_of(model, "to_nir")
+    writer = _Writer(nir, float(dt), form)
+    inputs = [writer.input(tensor) for tensor in read.inputs]
+    sources = {slot: (name,) for slot, name in enumerate(inputs)}
+    widths = {slot: tensor.shape[-1] for slot, tensor in enumerate(read.inputs)}
+    for use in read.uses:
+        exporter = _exporter_of(use)
+        sources[use.outputs[0]] = exporter(writer, use, *[sources[slot] for slot in use.inputs])
+        widths[use.outputs[0]] = use.given[0].shape[-1]
+    several = len(read.outputs) > 1
+    outputs = [
+        writer.output(f"{name}_output" if several else "output", sources[slot], widths[slot])
+        for name, slot in zip(read.output_names, read.outputs, strict=True)
+    ]
+    described = {
+        "model": (PhysicalModel if isinstance(model, PhysicalModel) else keras.Model).__name__,
+        "name": read.name,
+        "inputs": inputs,
+        "outputs": outputs,
+        "version": version("kspike_reg"),
+    }
+    remarks = [f"{use.name} {remark}" for use in read.uses for remark in unsaid(use.layer) if form != "exact"]
+    metadata = {"dt": float(dt), "unsaid": "; ".join(remarks), "kspike_reg": {"model": json.dumps(described)}}
+    return nir.NIRGraph(writer.nodes, writer.edges, metadata=metadata)
+
+
+class _Writer:
+    """The nodes and edges so far, and the choices that hold for all of them."""
+
+    def __init__(self, nir, dt, form):
+        self.nir, self.dt, self.form = nir, dt, form
+        self.nodes, self.edges = {}, []
+
+    def add(self, name, node, sources=()):
+        """Put in a node that hears the sum of `sources`; its name, made one that readers can take."""
+        # HDF5 reads a slash as a folder, and PyTorch, where most readers live, takes no dots.
+        name = unique = re.sub(r"\W", "_", name)
+        count = 1
+        while unique in self.nodes:
+            count += 1
+            unique = f"{name}_{count}"
+        self.nodes[unique] = node
+        self.edges += [(source, unique) for source in sources]
+        return unique
+
+    def linear(self, name, weight, bias, sources, metadata=None):
+        """A node W x + b with W of shape (outputs, inputs), and b of shape (outputs,) or None."""
+        require_finite(f"to_nir: the layer {name!r}", weight, bias)
+        kind, parts = (self.nir.Linear, {}) if bias is None else (self.nir.Affine, {"bias": bias})
+        return self.add(name, kind(weight=weight, **parts, metadata=metadata or {}), sources)
+
+    def relay(self, name, width, sources):
+        """A node that only sums."""
+        return self.linear(name, np.eye(width, dtype="float32"), None, sources)
+
+    def input(self, tensor):
+        if len(tensor.shape) != 3 or tensor.shape[-1] is None:
+            raise InputError(
+                f"to_nir: expected inputs of shape (batch, time, features), received {tuple(tensor.shape)} for "
+                f"{tensor.name!r}; a NIR graph says what happens in each step"
+            )
+        layer = keras.layers.InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+        return self.add(tensor.name, self.nir.Input(np.array(tensor.shape[-1:]), metadata=_carried(layer)))
+
+    def output(self, name, sources, width):
+        if len(sources) > 1:  # readers sum into nodes that compute, not into the way out
+            sources = (self.relay(f"{name}_sum", width, sources),)
+        return self.add(name, self.nir.Output(np.array([width])), sources)
+
+
+def _carried(layer, **arrays):
+    """Metadata from which `from_nir` makes the layer again; JSON, which every HDF5 file can hold."""
+    described = json.dumps(
+        {"class": type(layer).__name__, "config": layer.get_config()},
+        default=lambda number: number.item(),  # NumPy's numbers, which users give as options
+    )
+    return {"kspike_reg": {"layer": described, **arrays}}
+
+
+def _neurons(writer, use, sources):
+    for option in ("go_backwards", "stateful", "return_state"):
+        if getattr(use.layer, option):
+            raise _refused(use, f"no NIR graph can say {option}=True; set {option}=False")
+    weight, bias, node = nodes_of(
+        writer.nir,
+        f"to_nir: the layer {use.name!r}",
+        use.layer,
+        writer.dt,
+        writer.form,
+        lambda **arrays: _carried(use.layer, **arrays),
+    )
+    return (writer.add(use.name, node, [writer.linear(f"{use.name}_input", weight, bias, sources)]),)
+
+
+def _dense(writer, use, sources):
+    layer = use.layer
+    if layer.activation is not keras.activations.linear:
+        raise _refused(use, f"NIR has no activation {keras.activations.serialize(layer.activation)!r}")
+    bias = numbers_of(layer.bias) if layer.use_bias else None
+    return (writer.linear(use.name, numbers_of(layer.kernel).T, bias, sources, _carried(layer)),)
+
+
+def _fixed(writer, use, sources):
+    weight, bias = matrix_of(use.layer, use.heard[0].shape[-1])
+    return (writer.linear(use.name, weight, bias, sources, _carried(use.layer)),)
+
+
+def matrix_of(layer, width):
+    """Weight (outputs, inputs) and bias, or None, of a `Standardise` or `PopulationMean` layer on `width` inputs."""
+    if isinstance(layer, PopulationMean):
+        group = width // layer.outputs
+        return np.kron(np.eye(layer.outputs), np.full((1, group), 1 / group)), None
+    mean, deviation = np.array(layer.mean, "float64"), np.array(layer.deviation, "float64")
+    return (np.diag(deviation), mean) if layer.invert else (np.diag(1 / deviation), -mean / deviation)
+
+
+def _add(writer, use, *summands):
+    width = use.given[0].shape[-1]
+    if any(tensor.shape[-1] != width for tensor in use.heard):
+        raise _refused(use, "it stretches one of its summands; give all of them the same width")
+    every = []
+    for source in (source for sources in summands for source in sources):
+        # An edge says that a node is heard, not how often: the second time goes by way of an identity.
+        every.append(writer.relay(f"{use.name}_again", width, [source]) if source in every else source)
+    return tuple(every)
+
+
+def _concatenate(writer, use, *joined):
+    """Each part moved to its place by a matrix of ones and zeros, and summed."""
+    shape = use.given[0].shape
+    if use.layer.axis not in (-1, len(shape) - 1):
+        raise _refused(use, f"it joins axis {use.layer.axis}; only features can be joined, axis=-1")
+    ends = np.cumsum([tensor.shape[-1] for tensor in use.heard])
+    places = np.split(np.eye(shape[-1], dtype="float32"), ends[:-1])
+    return tuple(
+        writer.linear(f"{use.name}_part", place.T, None, sources) for place, sources in zip(places, joined, strict=True)
+    )
+
+
+def _idle(writer, use, sources):
+    """A layer that does nothing in prediction."""
+    return sources
+
+
+EXPORTERS = {
+    LIF: _neurons,
+    RLIF: _neurons,
+    LeakyIntegrator: _neurons,
+    keras.layers.Dense: _dense,
+    Standardise: _fixed,
+    PopulationMean: _fixed,
+    keras.layers.Add: _add,
+    keras.layers.Concatenate: _concatenate,
+    **dict.fromkeys(IDLE, _idle),
+}
+SEVERAL = (keras.layers.Add, keras.layers.Concatenate)
+WHY_NOT = {SLSTM: "its gates multiply sigmoids of its state, and no NIR primitive multiplies two signals"}
+
+
+def _exporter_of(use):
+    kind = type(use.layer)
+    if kind not in EXPORTERS:
+        known = ", ".join(layer.__name__ for layer in EXPORTERS)
+        raise _refused(use, f"{WHY_NOT.get(kind, 'NIR has no primitive for it')}; the layers that go: {known}")
+    if kind not in SEVERAL and len(use.inputs) != 1:
+        raise _refused(use, "it is called with initial states as tensors; let the states start at zero")
+    return EXPORTERS[kind]
+
+
+def _refused(use, reason):
+    return InputError(f"to_nir: cannot express the layer {use.name!r} of type {type(use.layer).__name__}: {reason}")

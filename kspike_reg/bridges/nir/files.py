@@ -1,0 +1,74 @@
+"""Networks as NIR files, the exchange format of neuromorphic software and chips; docs/nir.md tells what it carries."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from kspike_reg.bridges.extras import needed
+from kspike_reg.bridges.nir.files.exporting import to_nir
+from kspike_reg.bridges.nir.files.importing import from_nir
+from kspike_reg.errors import InputError
+from kspike_reg.files import replacing
+
+__all__ = ["from_nir", "read_nir", "to_nir", "write_nir"]
+
+
+def write_nir(model, file, **options):
+    """Write a network to a NIR file, whole or not at all, by `nir.write`, its nodes in their order of running.
+
+    Without that order HDF5 sorts them by name, and NIRTorch, on which snnTorch's reader stands, fails at a subgraph
+    that comes before what it hears.
+
+    Args:
+        model: see `to_nir`.
+        file: the name of the file, .nir say.
+        **options: those of `to_nir`.
+
+    Returns:
+        The `nir.NIRGraph` that the file holds.
+
+    Raises:
+        InputError: see `to_nir`; or the place cannot be written to.
+    """
+    nir = needed("nir", "nir", "write_nir")
+    graph = to_nir(model, **options)
+    with replacing(file) as partial, _in_order():
+        nir.write(partial, graph)
+    return graph
+
+
+@contextmanager
+def _in_order():
+    """Let HDF5 keep the order in which groups are filled."""
+    import h5py  # which nir brings along
+
+    settings = h5py.get_config()
+    before, settings.track_order = settings.track_order, True
+    try:
+        yield
+    finally:
+        settings.track_order = before
+
+
+def read_nir(file, **options):
+    """Read a network from a NIR file, ours or another tool's.
+
+    Args:
+        file: the name of the file.
+        **options: those of `from_nir`.
+
+    Returns:
+        A `keras.Model`, see `from_nir`.
+
+    Raises:
+        InputError: there is no such file, it is no NIR file, or `from_nir` cannot express its graph.
+    """
+    nir = needed("nir", "nir", "read_nir")
+    if not Path(file).is_file():
+        raise InputError(f"{file}: there is no such file; expected a NIR file")
+    try:
+        # nir's check of types would hide which node is wrong; from_nir does it after its own.
+        graph = nir.read(file, type_check=False)
+    except Exception as error:  # nir and h5py raise whatever they stumble over in a damaged or foreign file.
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{file}: cannot be read as a NIR file: {type(error).__name__}: {reason}") from error
+    return from_nir(graph, **options)

@@ -1,0 +1,87 @@
+"""Reading and writing whole models, and the trained networks that come with the package."""
+
+import json
+import os
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+import keras
+
+from kspike_reg.errors import InputError
+from kspike_reg.files import replacing
+from kspike_reg.network import physical, regression  # noqa: F401  (registers every layer that a saved model may hold)
+
+__all__ = ["load", "record_of", "save", "trained_networks"]
+
+
+def load(file):
+    """Load a trained network, for instance the model.keras of a run; it maps physical units to physical units.
+
+    Args:
+        file: a `.keras` file, or a name among `trained_networks()`.
+
+    Returns:
+        A `scaling.PhysicalModel` from (batch, time, features) to (batch, time, outputs), or whatever else is saved.
+
+    Raises:
+        InputError: there is no such file or name, it is no Keras model, or it is cut short.
+    """
+    file = _by_name(file) if _is_name(file) else Path(file)
+    if not os.path.isfile(file):  # Path.is_file raises where the name is too long
+        raise InputError(f"{file}: there is no such file; expected a model saved as .keras")
+    try:
+        whole = zipfile.is_zipfile(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    if file.suffix != ".keras" or not whole:
+        raise InputError(f"{file}: not a Keras model, or one cut short; expected a .keras file as kspike-reg writes it")
+    try:
+        return keras.models.load_model(file)
+    except Exception as error:  # Keras raises whatever it stumbles over in a damaged or foreign file.
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{file}: cannot be loaded as a Keras model: {type(error).__name__}: {reason}") from error
+
+
+def trained_networks():
+    """Names of the trained networks that come with the package."""
+    return tuple(sorted(place.name for place in _shelf().iterdir() if (place / "model.keras").is_file()))
+
+
+def record_of(name):
+    """The record of the run that made a trained network, the content of its metrics.json: configuration, errors.
+
+    Raises:
+        InputError: there is no trained network of that name.
+    """
+    return json.loads(_by_name(name).with_name("metrics.json").read_text(encoding="utf-8"))
+
+
+def _shelf():
+    """The folder models/ of the repository, or its copy in an installed package."""
+    return resources.files("kspike_reg.models")
+
+
+def _is_name(file):
+    """Whether it has neither folder nor suffix, and is no file either."""
+    return os.path.basename(file) == str(file) and not Path(file).suffix and not os.path.isfile(file)
+
+
+def _by_name(name):
+    names = trained_networks()
+    if str(name) not in names:
+        raise InputError(
+            f"there is no trained network {str(name)!r}; choose one of {', '.join(names) or '(none came along)'}, "
+            "or give a .keras file"
+        )
+    return Path(str(_shelf() / name / "model.keras"))
+
+
+def save(model, file):
+    """Save `model` as a `.keras` file, whole or not at all.
+
+    Raises:
+        InputError: the place cannot be written to.
+    """
+    with replacing(file) as partial:
+        model.save(partial)

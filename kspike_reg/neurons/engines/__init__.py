@@ -1,0 +1,1 @@
+"""Engines: they run a layer over whole paths."""
