@@ -1,6 +1,6 @@
-"""What the pages print is run: Python blocks and the quick start's commands as they stand, other commands are parsed.
+"""The examples in the pages work: Python blocks and the quick start's commands are run, other commands are parsed.
 
-The site that is made of the pages is built by `make docs`, whose packages these tests do not need.
+`make docs` builds the site from the pages. These tests do not need its packages.
 """
 
 import re
@@ -18,26 +18,26 @@ PAGES = {
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md")
     for file in sorted(ROOT.glob(pattern))
 }
-# Fenced blocks with their language, and indented ones, which are a console's.
+# Fenced blocks with their language, and indented blocks, which are console input.
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|((?:^    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
-# A training that is to be tried, not to be good.
+# Options that make training short. The result need not be accurate.
 SHORT = ("--epochs", "1", "--units", "4", "--population", "2", "--depth", "1")
 
 
 def blocks(page):
-    """Pairs of language and text, in their order; a console's are "bash"."""
+    """Pairs of language and text in their order; the language of console input is "bash"."""
     return [(language or "bash" * bool(console), code or console) for language, code, console in BLOCK.findall(page)]
 
 
 def commands(page, program):
-    """The arguments of each line of the consoles' blocks that calls `program`."""
+    """The arguments of each line of console input that calls `program`."""
     lines = [line for language, text in blocks(page) if language == "bash" for line in text.splitlines()]
     words = [shlex.split(line, comments=True) for line in lines]
     return [line[1:] for line in words if line[:1] == [program]]
 
 
 def run(line):
-    """Run one command of the quick start, a training shortened."""
+    """Run one command of the quick start; `train` runs with the short options."""
     program, *arguments = shlex.split(line)
     if program == "kspike-reg":
         assert cli.main([*arguments, *(SHORT if arguments[0] == "train" else ())]) == 0, line
@@ -47,18 +47,18 @@ def run(line):
     "name", [name for name, page in PAGES.items() if any(kind == "python" for kind, _ in blocks(page))]
 )
 def test_the_examples_run(name, tmp_path, monkeypatch, capsys):
-    """Python and the commands between, in their order, in one place; of other pages than these, Python alone."""
+    """The quick start: Python blocks and commands, in their order, in one folder. Other pages: Python blocks."""
     if "kspike_reg.bridges" in PAGES[name]:
         pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)
-    names, told = {}, name == "docs/quickstart.md"
+    names, quick_start = {}, name == "docs/quickstart.md"
     for language, text in blocks(PAGES[name]):
         if language == "python":
             exec(compile(text, name, "exec"), names)
-        elif language == "bash" and told:
+        elif language == "bash" and quick_start:
             for line in text.splitlines():
                 run(line)
-    if told:
+    if quick_start:
         assert names["stress"].shape == names["spread"].shape == (64, 100, 1)
         assert names["model"].output_shape == (None, None, 3)
         assert Path("stress.csv").read_text().startswith("path,step,stress,stress_spread\n")
@@ -69,7 +69,7 @@ def test_the_examples_run(name, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_command_is_understood(name):
-    """Also those inside a sentence, but for what stands for something of the reader's own, in capitals."""
+    """Commands in sentences are parsed too, unless they contain a placeholder in capitals."""
     inline = re.findall(r"`kspike-reg ([^`]+)`", PAGES[name])
     inline = [shlex.split(line) for line in inline if not re.search(r"\b[A-Z]{2,}\b|\|", line)]
     for arguments in commands(PAGES[name], "kspike-reg") + inline:
@@ -77,7 +77,7 @@ def test_every_command_is_understood(name):
             assert arguments[0] in cli.COMMANDS
             continue
         if arguments[0] == "train" and "--out" not in arguments:
-            arguments = [*arguments, "--out", "runs"]  # a sentence may leave out where to
+            arguments = [*arguments, "--out", "runs"]  # a sentence may leave out the folder
         if "--task" not in arguments and "--data" not in arguments and arguments[0] == "train":
             arguments = [*arguments, "--task", "elasticity"]
         cli._parser().parse_args(arguments)
@@ -104,15 +104,15 @@ def test_the_quick_start_names_every_extra():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_to_files(name):
-    """On the repository's own pages; the site, which has pages that are made, is checked when it is built."""
-    made = {"commands.md", "benchmarks.md"}
+    """Links to files of the repository. The site has generated pages; its links are checked when it is built."""
+    generated = {"commands.md", "benchmarks.md"}
     for target in re.findall(r"\]\(([^)\s#]+)", PAGES[name]):
-        if "://" not in target and target not in made and not target.startswith("api/"):
+        if "://" not in target and target not in generated and not target.startswith("api/"):
             assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
 
 
 def test_the_blocks_are_found():
-    """The tests above are worth as much as what they find."""
+    """The helper functions find the blocks and commands; otherwise the tests above would be empty."""
     page = (
         "a\n\n    make demo    # x\n    make test\n\n"
         "```python\nif b:\n    make()\n```\n\n```bash\nkspike-reg evaluate x --data 'a b'\n```\n"

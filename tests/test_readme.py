@@ -1,4 +1,4 @@
-"""The figures that the README and the pages tell are those of the recorded runs."""
+"""The figures in the README and in the pages are those of the recorded runs."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def block(page, name):
 
 
 def demo_block(capsys):
-    """What the command line prints of the recorded demo."""
+    """The text that the command line prints for the recorded demo."""
     cli.print_report(DEMO["test"], DEMO["data"]["units"], untrained=DEMO["untrained"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     return "\n".join(["```", *lines, "```"]).replace("```\n\n", "```\n")
@@ -43,9 +43,9 @@ PAPERS = {
 
 
 def overview_block():
-    """The README's table: what each trained network learned, and how well."""
+    """The README's table: the problem and the error of each trained network."""
     rows = [
-        "| problem | network | error / % | the paper's | spikes per neuron and step | training |",
+        "| problem | network | error / % | paper's error / % | spikes per neuron and step | training time |",
         "|---|---|---|---|---|---|",
     ]
     words = {"ramberg-osgood": "Ramberg-Osgood curves"}
@@ -53,7 +53,7 @@ def overview_block():
         metrics = json.loads((ROOT / "models" / name / "metrics.json").read_text())
         task = metrics["configuration"]["task"]
         steps = metrics["configuration"]["timesteps"] or TASKS[task].timesteps
-        family = {"cyclic": ", cyclic paths", "mirror": ", there and back"}.get(metrics["configuration"]["family"], "")
+        family = {"cyclic": ", cyclic paths", "mirror": ", mirrored ramps"}.get(metrics["configuration"]["family"], "")
         rates = metrics["test"]["spike_rates"].values()
         cells = [
             f"{words.get(task, task)}{family}, {steps} steps",
@@ -69,8 +69,11 @@ def overview_block():
 
 def models_block():
     """The table of the trained networks from their metrics."""
-    rows = ["| network | parameters | all steps | last step | RMSE / deviations | RMSE / MPa | training |"]
-    rows.append("|---|---|---|---|---|---|---|")
+    rows = [
+        "| network | parameters | error, all steps | error, last step | RMSE / deviations | RMSE / MPa | training "
+        "time |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name in ("lif-elasticity", *PAPERS, "slstm-cyclic-hardening"):
         metrics = json.loads((ROOT / "models" / name / "metrics.json").read_text())
         test = metrics["test"]
@@ -96,8 +99,8 @@ def energy_block():
     """The table of reduction factors from the recorded tables."""
     tables = json.loads((ROOT / "profiling" / "results" / "energy" / "energy.json").read_text())["tables"]
     shown = {
-        "as the paper counts": "as the paper counts",
-        "as the physics counts": "a multiply-accumulate is two operations",
+        "paper's convention": "as the paper counts",
+        "corrected convention": "a multiply-accumulate is two operations",
         "V100 in single precision": "instead: the GPU in single precision",
         "both in 45 nm CMOS": "instead: both in 45 nm CMOS, single precision",
     }
@@ -107,14 +110,17 @@ def energy_block():
     for row in tables["break_even"]["rows"]:
         if (row["spiking on"], row["dense, and real values, on"]) == ("loihi", "v100_fp16"):
             rates[row["network"]] = (row["break-even spikes per neuron and step"], row["this network's"])
-    rows = [f"| network | {' | '.join(shown)} | break-even spikes | its own |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        f"| network | {' | '.join(shown)} | break-even spike rate | measured spike rate |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, of in factors.items():
         numbers = [f"{of[counting]:.2g}" for counting in shown.values()] + [f"{rate:.2f}" for rate in rates[name]]
         rows.append(f"| `{name}` | {' | '.join(numbers)} |")
     return "\n".join(rows)
 
 
-# The sizes that the package was built to be fast at.
+# The sizes that the targets for speed refer to.
 PROMISED = (
     ("lif", 128, 20, 1024),
     ("lif", 128, 100, 1024),
@@ -131,8 +137,9 @@ def speed_block():
         for case in json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())["rounds"]
     }
     rows = [
-        "| network, units x steps x paths | training / products | inference / products | training, times faster than "
-        "Keras's loop | than the fastest peer | inference, than the fastest peer |",
+        "| network, units x steps x paths | training / matrix products | inference / matrix products | training "
+        "speed-up over Keras's loop | training speed-up over the fastest peer | inference speed-up over the fastest "
+        "peer |",
         "|---|---|---|---|---|---|",
     ]
     for size in PROMISED:
@@ -160,11 +167,11 @@ def test_the_readme_shows_how_fast_it_is(page):
 
 
 def first_steps_block():
-    """First call and memory of a training step, of the longest paths."""
+    """First call and memory of a training step on the longest paths."""
     record = json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())
     rows = [
-        "| network, units x steps x paths | first step ever / s | first of a process / s | memory / GiB | "
-        "with `recompute` / GiB | Keras's loop / GiB |",
+        "| network, units x steps x paths | first step on a machine / s | first step of a process / s | memory / GiB | "
+        "memory with `recompute` / GiB | memory of Keras's loop / GiB |",
         "|---|---|---|---|---|---|",
     ]
     found = {}
@@ -203,19 +210,19 @@ def test_the_page_on_energy_shows_the_reduction_factors():
     assert block(ENERGY, "energy") == energy_block()
 
 
-def test_the_results_tell_the_floor_without_memory():
+def test_the_results_state_the_floor_without_memory():
     record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
     floor = record["summary"][-1]["RMSE / deviations"]
     assert f"is off by {floor:.2f} standard deviations" in " ".join(RESULTS.split())
 
 
-def test_the_results_tell_what_the_papers_settings_reach():
+def test_the_results_state_the_error_with_the_papers_settings():
     reached = f"reaches {error(PAPER['test'], 'all'):.2e} in {PAPER['training']['seconds'] / 60:.0f} minutes"
     assert reached in " ".join(RESULTS.split())
 
 
 def test_the_demo_is_good_enough():
-    assert error(DEMO["untrained"], "all") == pytest.approx(1, abs=0.1)  # knows nothing, says about zero
+    assert error(DEMO["untrained"], "all") == pytest.approx(1, abs=0.1)  # an untrained network predicts about zero
     assert error(DEMO["test"], "all") < 2.66e-2  # the authors' own network at the paper's settings
 
 
@@ -230,7 +237,7 @@ def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)
 
 
-def test_the_page_on_hardware_tells_what_was_measured():
+def test_the_page_on_hardware_states_what_was_measured():
     page = " ".join((ROOT / "docs" / "hardware.md").read_text().split())
     results = ROOT / "profiling" / "results"
     rows = json.loads((results / "bridges.json").read_text())["results"]

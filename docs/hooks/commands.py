@@ -1,4 +1,4 @@
-"""The reference of the command line, from its parsers, by the formatter that writes `--help`."""
+"""The command line reference, built from the parsers with the formatter that writes `--help`."""
 
 import argparse
 
@@ -8,25 +8,26 @@ from kspike_reg import cli
 
 HEAD = """# Command line
 
-`kspike-reg` and `python -m kspike_reg` are the same; without arguments they show what one can do. Bad input ends in one
-line that says how to mend it, and exit status 2. What this page lists is what `kspike-reg COMMAND --help` tells.
+`kspike-reg` and `python -m kspike_reg` are the same program. Without arguments it lists the commands. For bad input it
+prints one line that says how to fix it, and exits with status 2. This page contains the text of
+`kspike-reg COMMAND --help`.
 """
 
 
 def on_files(files, config):
-    """Add the page."""
+    """Add the page to the site."""
     files.append(File.generated(config, "commands.md", content=page(), inclusion=InclusionLevel.INCLUDED))
     return files
 
 
 def page():
-    """All commands."""
+    """The page: a section for each command."""
     (commands,) = (action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
     return "\n\n".join([HEAD, *map(describe, commands.choices.values())]) + "\n"
 
 
 def describe(parser):
-    """One command: its usage, and its options by group."""
+    """The section of one command: its usage and its options by group."""
     formatter = parser.formatter_class(parser.prog, width=78)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     parts = [f"## {parser.prog}", parser.description, f"```text\n{formatter.format_help().strip()}\n```"]
@@ -34,7 +35,7 @@ def describe(parser):
     for group in (positional, *rest, options):
         actions = [action for action in group._group_actions if not isinstance(action, argparse._HelpAction)]
         if actions:
-            # Commands share the titles of groups, so the name of the command makes the anchor.
+            # Commands share the titles of their groups, so the anchor contains the name of the command.
             title = {"positional arguments": "arguments"}.get(group.title, group.title)
             anchor = "-".join(f"{parser.prog} {title}".replace("--", "").split())
             parts += [f"### {title.capitalize()} {{ #{anchor} data-toc-label='{title.capitalize()}' }}"]
@@ -43,7 +44,7 @@ def describe(parser):
 
 
 def table(formatter, actions):
-    """A line for each option."""
+    """A table with one line for each option."""
     rows = ["| option | meaning |", "|---|---|"]
     for action in actions:
         written, meaning = formatter._format_action_invocation(action), formatter._expand_help(action)

@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers show by themselves: no script, and nothing to be fetched from the internet."""
+"""Equations as MathML. Browsers display it without scripts and without the internet."""
 
 import html
 import re
@@ -10,21 +10,21 @@ EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>'
 
 
 def on_page_content(content, page, config, files):
-    """Put MathML in place of the LaTeX that the Markdown extension arithmatex has marked."""
+    """Replace the LaTeX that the Markdown extension arithmatex has marked by MathML."""
     return EQUATION.sub(mathml, content)
 
 
 def mathml(equation):
-    """One equation; those on lines of their own may be wider than the page and scroll.
+    """The MathML of one equation. A displayed equation that is wider than the page scrolls.
 
     Raises:
-        PluginError: the converter does not know a command and would show it as it is written.
+        PluginError: the converter does not know a LaTeX command and would print the command itself.
     """
     tag, latex = equation.groups()
-    # The converter knows `aligned` by its other name, and takes a prime for a letter.
+    # The converter knows `aligned` only as `split`, and treats a prime as a letter.
     latex = html.unescape(latex).strip().replace("{aligned}", "{split}")
     shown = convert(latex, display="block" if tag == "div" else "inline")
     shown = shown.replace("<mi>&#x02032;</mi>", "<mo>&#x02032;</mo>")
     if re.search(r"<m\w>(&|\\\w*)</m\w>", shown):
-        raise PluginError(f"the equation {latex!r} is not understood by latex2mathml")
+        raise PluginError(f"latex2mathml cannot convert the equation {latex!r}; use LaTeX commands that it knows")
     return f'<{tag} class="equation">{shown}</{tag}>'

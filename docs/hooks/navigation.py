@@ -1,6 +1,6 @@
-"""The navigation: mkdocs.yml gives its order, and a pattern there stands for all pages that fit.
+"""The navigation: mkdocs.yml sets its order, and a pattern there includes all matching pages.
 
-So a tutorial, a study or a trained network is in the navigation as soon as it is in its folder.
+A new tutorial, study or trained network therefore appears in the navigation as soon as it is in its folder.
 """
 
 from fnmatch import fnmatchcase
@@ -9,12 +9,12 @@ from places import uri_of
 
 
 def on_files(files, config):
-    """Put pages in place of patterns; the last of the hooks, so that all pages are there."""
+    """Replace patterns by pages. This hook runs after those that add pages."""
     uris = sorted(file.src_uri for file in files.documentation_pages())
     named = {uri_of(entry) for entry in strings(config.nav)}
 
     def expand(entry):
-        """The entries in place of one; a section that stays empty is none."""
+        """The entries that replace one entry; a section without pages is left out."""
         if isinstance(entry, dict):
             ((title, inner),) = entry.items()
             if isinstance(inner, str) and "*" not in inner:
@@ -31,19 +31,19 @@ def on_files(files, config):
 
 
 def entry_of(uri):
-    """A page under its own title; but reports and cards, which share titles, under the name of their folder."""
+    """A page under its own title; reports and cards share titles, so they get the name of their folder."""
     folder, _, name = uri.rpartition("/")
     return {folder.rpartition("/")[2]: uri} if name in ("card.md", "report.md") else uri
 
 
 def fits(uri, pattern):
-    """Whether a place fits a pattern, whose asterisks stand for names, not for folders."""
+    """Whether a path matches a pattern. An asterisk matches within one name and does not span folders."""
     parts, patterns = uri.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
 def strings(entries):
-    """The pages and patterns of a navigation, from all its depths."""
+    """All pages and patterns of a navigation, nested ones included."""
     for entry in entries:
         inner = next(iter(entry.values())) if isinstance(entry, dict) else entry
         yield from [inner] if isinstance(inner, str) else strings(inner)

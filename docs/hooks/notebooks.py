@@ -1,4 +1,4 @@
-"""Each notebook in tutorials/ is a page, with the outputs that it was committed with."""
+"""Each notebook in tutorials/ becomes a page, with its committed outputs."""
 
 import re
 
@@ -7,11 +7,11 @@ from mkdocs.structure.files import File, InclusionLevel
 from nbconvert import MarkdownExporter
 from places import ROOT
 
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # terminal colours
 
 
 def on_files(files, config):
-    """Add the pages and their pictures."""
+    """Add the pages and their figures to the site."""
     for file in sorted((ROOT / "tutorials").glob("*.ipynb")):
         notebook = nbformat.read(file, as_version=4)
         folder = f"{file.stem}_files"
@@ -24,5 +24,5 @@ def on_files(files, config):
 
 
 def add(files, config, uri, content):
-    """A file of the site that is made here."""
+    """Add a generated file to the site."""
     files.append(File.generated(config, uri, content=content, inclusion=InclusionLevel.INCLUDED))

@@ -1,8 +1,8 @@
-"""Every file of the repository has one place in the site, and links find it there.
+"""Each file of the repository has one path in the site, and links are translated to it.
 
-The files of docs/ are at the site's root, the README is its home, notebooks are pages, and every other file keeps the
-path that it has in the repository. So pages link to one another as files of the repository do, and are read there and
-here alike.
+The files of docs/ are at the root of the site. The README is its home page. Notebooks become pages. Every other file
+keeps its path in the repository. Pages can therefore link to files of the repository, and the links work in both
+places.
 """
 
 import posixpath
@@ -12,7 +12,7 @@ from pathlib import Path
 from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = Path(__file__).parents[2]
-# What the site takes from outside docs/.
+# Files outside docs/ that belong to the site.
 TAKEN = (
     "README.md",
     "CONTRIBUTING.md",
@@ -28,7 +28,7 @@ FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files, config):
-    """Take in the files from outside docs/."""
+    """Add the files outside docs/ to the site."""
     for pattern in TAKEN:
         for file in sorted(ROOT.glob(pattern)):
             uri = uri_of(file.relative_to(ROOT).as_posix())
@@ -37,7 +37,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Turn links between files of the repository into links between pages; what stands in code stays as it is."""
+    """Turn links between files of the repository into links between pages. Code blocks do not change."""
     uri = page.file.src_uri
     parts = FENCE.split(markdown)
     parts[::2] = [LINK.sub(lambda link: link[1] + linked(link[2], uri) + link[3], part) for part in parts[::2]]
@@ -45,7 +45,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def linked(target, uri):
-    """A link as the file behind the page `uri` has it, for that page."""
+    """The link of a source file, translated for its page `uri`."""
     path, mark, anchor = target.partition("#")
     if not path or re.match(r"\w+:", path):
         return target
@@ -55,12 +55,12 @@ def linked(target, uri):
 
 
 def uri_of(path):
-    """The place in the site of a file, by its path in the repository."""
+    """The path in the site of a file, from its path in the repository."""
     return "index.md" if path == "README.md" else path.removeprefix("docs/")
 
 
 def path_of(uri):
-    """The path in the repository of the file behind a place in the site; of a made page, where it would stand."""
+    """The path in the repository of a file of the site. For a generated page, the path that it would have."""
     if uri == "index.md":
         return "README.md"
     paths = (f"docs/{uri}", uri, uri.replace(".md", ".ipynb"))
