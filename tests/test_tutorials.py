@@ -1,7 +1,7 @@
-"""The tutorials: small, clean and whole as they are stored; and run again, they say the same.
+"""The stored tutorials are small, clean and complete, and running them again gives the same key numbers.
 
-Running them takes minutes each and the extra `tutorials`; `make tutorials` does it. A cell tagged "check" prints key
-numbers, and its first line tells how far another machine's may lie from those stored.
+Running takes minutes for each tutorial and needs the extra `tutorials`; `make tutorials` does it. A cell tagged "check"
+prints key numbers. Its first line states how far the numbers of another machine may differ from the stored ones.
 """
 
 import json
@@ -24,7 +24,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 each_tutorial = pytest.mark.parametrize("file", TUTORIALS, ids=lambda file: file.stem)
 runs_notebooks = pytest.mark.skipif(
     not all(map(find_spec, ("nbconvert", "ipykernel"))),
-    reason="running notebooks wants the extra tutorials: pip install 'kspike_reg[tutorials]'",
+    reason="running notebooks needs the extra tutorials: pip install 'kspike_reg[tutorials]'",
 )
 
 
@@ -45,18 +45,18 @@ def printed(cell):
 
 
 def checks(content):
-    """The cells tagged so: what they print, and the tolerance that their first line states."""
+    """Return the printed text of each cell tagged "check", and the tolerance that its first line states."""
     tagged = [cell for cell in codes(content) if "check" in cell["metadata"].get("tags", ())]
     return [(printed(cell), int(TOLERANCE.match("".join(cell["source"]))[1]) / 100) for cell in tagged]
 
 
 def agree(stored, found, tolerance):
-    """Whether two texts are the same but for numbers within the tolerance, or one unit of the last digit printed."""
+    """Return whether two texts differ only in numbers, each within the tolerance or one unit of its last digit."""
     if NUMBER.split(stored) != NUMBER.split(found):
         return False
     for one, other in zip(NUMBER.findall(stored), NUMBER.findall(found), strict=True):
         last_digit = 0 if tolerance == 0 else 10.0 ** -len(one.partition(".")[2])
-        # A rounding of the subtraction, far below a digit.
+        # The last factor allows for the rounding of the subtraction, which is far below one digit.
         if abs(float(one) - float(other)) > (tolerance * abs(float(one)) + last_digit) * (1 + 1e-9):
             return False
     return True
@@ -73,23 +73,23 @@ def test_there_are_tutorials():
     ("found", "tolerance", "expected"),
     [
         ("lif_1: 0.50, True", 0.0, True),
-        ("lif_1: 0.54, True", 0.1, True),  # eight parts in a hundred
+        ("lif_1: 0.54, True", 0.1, True),  # eight per cent
         ("lif_1: 0.46, True", 0.1, True),
         ("lif_1: 0.51, True", 0.0, False),
         ("lif_1: 0.51, True", 0.001, True),  # one unit of the last digit
         ("lif_1: 0.57, True", 0.1, False),
         ("lif_1: -0.50, True", 0.1, False),
         ("lif_1: 0.50, False", 0.1, False),
-        ("lif_2: 0.50, True", 0.9, False),  # a name, no number
+        ("lif_2: 0.50, True", 0.9, False),  # the digit belongs to a name
         ("lif_1: 0.50", 0.1, False),
     ],
 )
-def test_key_numbers_agree_within_their_tolerance_and_words_to_the_letter(found, tolerance, expected):
+def test_agree_allows_numbers_a_tolerance_and_words_none(found, tolerance, expected):
     assert agree("lif_1: 0.50, True", found, tolerance) is expected
 
 
 @each_tutorial
-def test_a_tutorial_is_small_and_opens_with_a_figure(file):
+def test_a_tutorial_is_small_and_starts_with_a_figure(file):
     assert file.stat().st_size < LARGEST
     first, *_ = notebook(file)["cells"]
     assert first["cell_type"] == "markdown"
@@ -98,7 +98,7 @@ def test_a_tutorial_is_small_and_opens_with_a_figure(file):
 
 
 @each_tutorial
-def test_a_tutorial_is_stored_as_it_ran_from_top_to_bottom_without_noise(file):
+def test_a_stored_tutorial_ran_from_top_to_bottom_without_noise(file):
     content = notebook(file)
     assert set(content["metadata"]) == {"kernelspec", "language_info"}
     assert content["metadata"]["kernelspec"]["name"] == "python3"
@@ -109,7 +109,7 @@ def test_a_tutorial_is_stored_as_it_ran_from_top_to_bottom_without_noise(file):
         assert not kinds & {("error", None), ("stream", "stderr")}
         texts = [output.get("text") or output["data"].get("text/plain", "") for output in cell["outputs"]]
         said = "".join("".join(text) for text in texts)
-        # Escape sequences and carriage returns are a terminal's business, places a machine's.
+        # Outputs must not contain escape sequences or carriage returns of a terminal, or paths of one machine.
         assert not re.search(r"\x1b|\r|/(tmp|home|root|work|usr|var|Users)/|[A-Z]:\\", said), said
     assert not re.search(r"/(tmp|home|root|work|Users)/", "".join("".join(cell["source"]) for cell in content["cells"]))
 
@@ -119,12 +119,12 @@ def test_a_tutorial_checks_key_numbers(file):
     found = checks(notebook(file))
     assert found
     assert all(re.search(r"\d|True|False", text) for text, _ in found)
-    # A statement that turned out false is not one to teach.
+    # A printed False means that a statement of the tutorial is wrong.
     assert not any(re.search(r": False\b", text) for text, _ in found)
 
 
 @each_tutorial
-def test_the_places_that_a_tutorial_points_to_exist(file):
+def test_the_link_targets_of_a_tutorial_exist(file):
     text = "".join("".join(cell["source"]) for cell in notebook(file)["cells"] if cell["cell_type"] == "markdown")
     for place in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (file.parent / place).exists(), place
@@ -134,7 +134,7 @@ def test_the_places_that_a_tutorial_points_to_exist(file):
 @each_tutorial
 def test_a_tutorial_runs_and_its_key_numbers_hold(file, tmp_path):
     copy = Path(shutil.copy(file, tmp_path))
-    # The command line, too, is that of this Python.
+    # The cells that call kspike-reg must find the one installed for this Python.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     command = [
         "nbconvert",
