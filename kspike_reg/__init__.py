@@ -11,8 +11,11 @@ __version__ = version("kspike_reg")
 
 # Public names by the module that holds them; each is imported when it is first asked for.
 _HOMES = {
-    "build": "kspike_reg.network",
+    "build": "kspike_reg.network.regression",
     "load": "kspike_reg.network.saving",
+    "save": "kspike_reg.network.saving",
+    "trained_networks": "kspike_reg.network.saving",
+    "in_physical_units": "kspike_reg.network.physical",
     "InputError": "kspike_reg.errors",
     "OutOfRangeWarning": "kspike_reg.errors",
 }
@@ -24,6 +27,7 @@ _MODULES = (
     "experiments",
     "mechanics",
     "metrics",
+    "network",
     "neurons",
     "plotting",
     "training",

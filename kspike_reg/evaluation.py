@@ -1,42 +1,57 @@
-"""What a trained network is worth: its errors on a data set, and what its neurons do."""
+"""How good a trained network is: its errors on a data set, and what its neurons do."""
 
-from typing import NamedTuple
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from kspike_reg import metrics
 from kspike_reg.errors import InputError
-from kspike_reg.network import spiking_layers
-from kspike_reg.network.physical import check_range, scaling_of, spread_of
+from kspike_reg.network.graph import functional_of, graph_of
+from kspike_reg.network.physical import averaging_node, check_range, scaling_of, spread_at
+from kspike_reg.network.probes import ProbedModel, Record, Recording, record
 
-__all__ = ["Record", "error_text", "evaluate", "predict", "records"]
+if TYPE_CHECKING:
+    from kspike_reg.datasets import Paths
+
+__all__ = ["Record", "Recording", "error_text", "evaluate", "predict", "records"]
 
 
-def predict(model, paths, batch_size=256, *, outside="warn", return_spread=False):
-    """Targets of `paths` as the model sees them.
+def predict(
+    model: keras.Model, paths: "Paths", batch_size: int = 256, *, outside: str = "warn", return_spread: bool = False
+) -> Any:
+    """The targets of `paths` as the model predicts them.
 
     Args:
         model: a network in physical units.
         paths: `datasets.Paths`, of as many quantities as the model takes.
         batch_size: paths at a time.
         outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
-        return_spread: whether to return how far the voters of the population stand apart, see `scaling.spread_of`,
-            beside the prediction, from the same pass.
+        return_spread: whether to return the spread of the population, see `network.physical.spread_at`, next to the
+            prediction, from the same pass.
 
     Returns:
-        Shape (n, T, outputs), in physical units; what lies beyond a path's length has no meaning. With
+        Shape (n, T, outputs), in physical units; values beyond a path's length have no meaning. With
         `return_spread` a pair of such arrays.
 
     Raises:
         InputError: shapes that do not fit the model, inputs outside its range where they are to raise, or a spread
-            asked of a model in which no population votes.
+            asked of a model without a `PopulationMean`.
     """
     prediction, spread, _ = _run(model, paths, batch_size, outside, return_spread)
     return (prediction, spread) if return_spread else prediction
 
 
-def evaluate(model, paths, batch_size=256, *, outside="warn", simulate=None):
+def evaluate(
+    model: keras.Model,
+    paths: "Paths",
+    batch_size: int = 256,
+    *,
+    outside: str = "warn",
+    simulate: Callable[[keras.Model, "Paths"], Recording] | None = None,
+) -> dict[str, Any]:
     """Errors and spike rates of `model` on `paths`, over the steps that belong to a path.
 
     Args:
@@ -50,7 +65,8 @@ def evaluate(model, paths, batch_size=256, *, outside="warn", simulate=None):
     Returns:
         A dictionary ready for JSON: `errors`, by space ("standardised", "physical"), metric and steps ("all",
         "last"), with None where a metric is undefined; `spike_rates`, the mean spikes per neuron and step of each
-        spiking layer; `parameters`, the number of trained weights.
+        spiking node, nested models included, and None for a layer that hides its neurons (`Bidirectional`,
+        `TimeDistributed`, stacked cells); `parameters`, the number of trained weights.
 
     Raises:
         InputError: a model without scaling, paths without targets, shapes that do not fit the model, or inputs
@@ -83,70 +99,29 @@ def evaluate(model, paths, batch_size=256, *, outside="warn", simulate=None):
     }
 
 
-class Record(NamedTuple):
-    """What the neurons of one spiking layer did, step by step.
-
-    Attributes:
-        spikes: S[t], 0.0 or 1.0, shape (n, T, units).
-        membranes: U[t], same shape, in the units of the thresholds.
-        thresholds: shape (units,).
-    """
-
-    spikes: np.ndarray
-    membranes: np.ndarray
-    thresholds: np.ndarray
-
-
-def records(model, inputs, batch_size=256):
-    """Spikes and membranes of every spiking layer while `model` runs.
+def records(model: keras.Model, inputs: Any, batch_size: int = 256) -> Recording:
+    """Spikes, membranes and further states of every neuron while a model runs.
 
     Args:
-        model: a functional `keras.Model`, whose spiking layers each hear one sequence; of a layer that is used twice,
-            the first use counts.
-        inputs: shape (n, T, features), in the units that the model takes, finite; with padding, what stands there in
-            the result has no meaning.
+        model: a functional or sequential `keras.Model` with spiking neurons, nested to any depth.
+        inputs: shape (n, T, features), in the units that the model takes, finite; or `datasets.Paths`; for several
+            inputs a list of arrays, or a dictionary by their names. With padding, what is recorded there has no
+            meaning.
         batch_size: paths at a time.
 
     Returns:
-        A `Record` for each layer by its name, in their order.
+        A `network.probes.Recording`: a `Record` for each spiking node by its name, in their order; a layer that is
+        called twice has two nodes, "lif" and "lif@2".
 
     Raises:
-        InputError: no layer fires, or the inputs do not fit the model.
+        InputError: no layer fires, the inputs do not fit the model, or neurons cannot be probed.
     """
-    layers = spiking_layers(model)
-    if not layers:
+    if not graph_of(model, "records").spiking_nodes:
         raise InputError(f"records: the model {model.name!r} has no spiking layers, so there is nothing to record")
-    inputs = np.asarray(inputs)
-    wanted = model.input_shape
-    if inputs.ndim != 3 or inputs.shape[2] != wanted[2] or wanted[1] not in (None, inputs.shape[1]):
-        shape = f"(paths, {wanted[1] or 'steps'}, {wanted[2]})"
-        raise InputError(f"records: expected inputs of shape {shape}, received {inputs.shape}")
-    recorder = keras.Model(model.input, {layer.name: _membranes(layer) for layer in layers})
-    parts = [recorder.predict_on_batch(inputs[at : at + batch_size]) for at in range(0, len(inputs), batch_size)]
-    found = {}
-    for layer in layers:
-        membranes = np.concatenate([part[layer.name] for part in parts])
-        thresholds = keras.ops.convert_to_numpy(layer.cell.threshold)
-        found[layer.name] = Record((membranes >= thresholds).astype(membranes.dtype), membranes, thresholds)
-    return found
+    return record(model, inputs, batch_size, caller="records")
 
 
-def _membranes(layer):
-    """The membranes of a spiking layer at every step, symbolic, whatever the layer itself hands on."""
-    config = layer.get_config() | {
-        "name": f"{layer.name}_membranes",
-        "output": "membrane",
-        "return_sequences": True,
-        "return_state": False,
-        "stateful": False,
-    }
-    copy = type(layer).from_config(config)
-    membranes = copy(layer.input)
-    copy.set_weights(layer.get_weights())
-    return membranes
-
-
-def error_text(error):
+def error_text(error: float | None) -> str:
     """An error of an evaluation for people.
 
     Args:
@@ -165,9 +140,9 @@ def _errors(measures, reference, prediction, lengths):
     }
 
 
-def check_paths(model, paths, outside, stacklevel=4):
-    """`scaling.check_range` for paths of different lengths."""
-    # In place of the padding stands each path's first step, which is its own.
+def check_paths(model: keras.Model, paths: "Paths", outside: str, stacklevel: int = 4) -> None:
+    """`network.physical.check_range` for paths of different lengths."""
+    # Each path's own first step replaces its padding.
     own = np.where(paths.mask[..., None], paths.inputs, paths.inputs[:, :1])
     check_range(model, own, outside, paths.labels, stacklevel=stacklevel)
 
@@ -180,7 +155,63 @@ def _error(metric, reference, prediction, steps, lengths):
 
 
 def _run(model, paths, batch_size, outside, with_spread=False):
-    """Predictions (n, T, outputs), their spread or None, and the spike rates of each spiking layer, batch by batch."""
+    """Predictions (n, T, outputs), their spread or None, and the spike rates of each spiking node, batch by batch."""
+    inputs = _checked(model, paths, outside)
+    probed = _probed(model, with_spread)
+    parts, counts = [], dict.fromkeys(probed.wanted, 0.0)
+    batches = probed.in_batches([inputs], batch_size)
+    for start, found in zip(range(0, len(paths), batch_size), batches, strict=True):
+        parts.append([found["outputs"][0], *found.get("spread", ())])
+        for name, states in found["states"].items():
+            spikes = keras.ops.convert_to_numpy(states["spikes"])
+            counts[name] += np.sum(spikes[paths.mask[start : start + batch_size]], dtype=np.float64)
+    prediction, *spread = (np.concatenate(part) for part in zip(*parts, strict=True))
+    wrong = ~np.isfinite(prediction) & paths.mask[..., None]
+    if wrong.any():
+        path = np.argwhere(wrong)[0][0]
+        raise InputError(
+            f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
+            "trained in?"
+        )
+    steps = int(paths.lengths.sum())
+    rates = {}
+    for node in probed.graph.nodes:
+        if node.name in counts:
+            rates[node.name] = float(counts[node.name] / (steps * node.cell.units))
+        elif any(cell.fires for cell in node.hidden_cells):
+            rates[node.name] = None
+    return prediction, spread[0] if spread else None, rates
+
+
+# A probed model for each model that was evaluated, with and without its spread: compiling takes seconds.
+_PROBED = weakref.WeakKeyDictionary()
+
+
+def _probed(model, with_spread):
+    functional = functional_of(model, "evaluate")
+    probed = _PROBED.setdefault(functional, {})
+    if with_spread not in probed:
+        probed[with_spread] = _Probed(graph_of(model, "evaluate"), with_spread, model)
+    return probed[with_spread]
+
+
+class _Probed(ProbedModel):
+    """Returns the spikes of a network, and on request its spread, next to its outputs."""
+
+    def __init__(self, graph, with_spread, model):
+        super().__init__(graph, {node.name: ("spikes",) for node in graph.spiking_nodes})
+        self.averaging = averaging_node(graph) if with_spread else None
+        self.restore = scaling_of(model)[1] if with_spread else None
+
+    def read(self, values, states):
+        found = super().read(values, states)
+        if self.averaging is not None:
+            found["spread"] = [spread_at(self.averaging, values, self.restore)]
+        return found
+
+
+def _checked(model, paths, outside):
+    """The inputs of a model in physical units, zero in the padding, in the precision in which networks compute."""
     features = model.input_shape[-1]
     if paths.inputs.shape[2] != features:
         raise InputError(
@@ -199,26 +230,5 @@ def _run(model, paths, batch_size, outside, with_spread=False):
             f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.dtype}; "
             "is it in the unit that the model was trained in?"
         )
-    check_paths(model, paths, outside, stacklevel=5)
-    layers = spiking_layers(model)
-    answers = [model.outputs[0], *([spread_of(model)] if with_spread else [])]
-    recorder = keras.Model(model.input, [answers, [layer.output for layer in layers]])
-    parts, counts = [], dict.fromkeys((layer.name for layer in layers), 0.0)
-    for start in range(0, len(paths), batch_size):
-        part = slice(start, start + batch_size)
-        answer, records = recorder.predict_on_batch(inputs[part])
-        parts.append(answer)
-        for layer, record in zip(layers, records, strict=True):
-            spikes = keras.ops.convert_to_numpy(layer.cell.spikes_of(record))
-            counts[layer.name] += np.sum(spikes[paths.mask[part]], dtype=np.float64)
-    prediction, *spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-    wrong = ~np.isfinite(prediction) & paths.mask[..., None]
-    if wrong.any():
-        path = np.argwhere(wrong)[0][0]
-        raise InputError(
-            f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
-            "trained in?"
-        )
-    steps_taken = int(paths.lengths.sum())
-    rates = {layer.name: float(counts[layer.name] / (steps_taken * layer.units)) for layer in layers}
-    return prediction, spread[0] if spread else None, rates
+    check_paths(model, paths, outside, stacklevel=6)
+    return inputs

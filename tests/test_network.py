@@ -129,7 +129,7 @@ def test_the_summary_reads_well():
         ({"kind": "lsnn"}, "unknown kind 'lsnn'; choose one of lif, rlif, slstm, dense, rnn, gru, lstm"),
         (
             {"outputs": 4},
-            "a population of 6 neurons cannot vote on 4 outputs in equal groups; choose a multiple of 4, 8",
+            "a population of 6 neurons cannot be divided into 4 outputs in equal groups; choose a multiple of 4, 8",
         ),
         ({"units": 0}, "expected units to be a positive integer, received units=0"),
         ({"depth": 1.5}, "depth=1.5"),

@@ -1,22 +1,28 @@
-"""The way from physical units to standardised ones and back, as a layer, so that it travels inside the model file.
+"""Physical units in and out of a model: scaling as layers, which are saved with the model.
 
-With it travels the range that a network was trained on, and a model in physical units guards it.
+The range that a network was trained on is saved with them, and a model in physical units checks its inputs against it.
 """
 
 import math
 import warnings
 import weakref
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from kspike_reg.errors import InputError, OutOfRangeWarning
-from kspike_reg.neurons import PopulationMean
+from kspike_reg.network.execute import GraphModel, execute
+from kspike_reg.network.graph import Graph, functional_of, graph_of
+from kspike_reg.neurons.population import PopulationMean
+from kspike_reg.typing import Tensor
 
 __all__ = [
-    "OUTSIDE", "PhysicalModel", "Standardise", "check_range", "in_physical_units", "scaling_of", "spread_of"
+    "OUTSIDE", "PhysicalModel", "Standardise", "averaging_node", "check_range", "in_physical_units", "scaling_of",
+    "spread_at",
 ]  # fmt: skip
 
 
@@ -24,14 +30,14 @@ __all__ = [
 class Standardise(keras.layers.Layer):
     """(x - mean) / deviation, or back, x * deviation + mean, for each quantity on the last axis.
 
-    `keras.layers.Normalization` does the same but knows no names and takes deviations below 1e-7 for 1e-7, which
-    small strains may have. Physical numbers outrange half precision, so the layer computes in the precision of
+    `keras.layers.Normalization` does the same but has no names and replaces deviations below 1e-7, which small strains
+    may have, by 1e-7. Physical numbers exceed the range of half precision, so the layer computes in the precision of
     variables.
 
     Args:
         mean, deviation: one number for each quantity, in its units; deviations > 0.
         names: one name for each quantity.
-        invert: whether the way is back to physical units.
+        invert: whether to convert back to physical units.
         lower, upper: the range of each quantity in training, lower < upper; None where it is not known.
 
     Input shape: (..., quantities). Output shape: the same.
@@ -40,7 +46,16 @@ class Standardise(keras.layers.Layer):
         InputError: numbers that do not fit together.
     """
 
-    def __init__(self, mean, deviation, names, invert=False, lower=None, upper=None, **kwargs):
+    def __init__(
+        self,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        names: Sequence[str],
+        invert: bool = False,
+        lower: Sequence[float] | None = None,
+        upper: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not len(mean) == len(deviation) == len(names) > 0:
             raise InputError(
                 f"Standardise: expected a mean and a deviation for each of the names {names!r}, "
@@ -63,26 +78,26 @@ class Standardise(keras.layers.Layer):
         self.upper = None if upper is None else list(upper)
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if input_shape[-1] != len(self.names):
             raise InputError(
                 f"Standardise: expected {len(self.names)} quantities on the last axis ({', '.join(self.names)}), "
                 f"received an input of shape {tuple(input_shape)}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         mean = ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
         deviation = ops.convert_to_tensor(self.deviation, dtype=self.compute_dtype)
         return inputs * deviation + mean if self.invert else (inputs - mean) / deviation
 
-    def standardise(self, values):
-        """Physical values, a NumPy array (..., quantities), on the standardised scale, whichever way the layer goes."""
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Physical values, (..., quantities), on the standardised scale, whatever `invert` says."""
         return (values - self.mean) / self.deviation
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "mean": self.mean,
             "deviation": self.deviation,
@@ -101,8 +116,8 @@ def _are_ranges(lower, upper, count):
     )
 
 
-# A model that also gives the spread, for each that was asked for it: compiling takes seconds. Were it an attribute,
-# Keras would save it as a part.
+# A model that also returns the spread, for each model that was asked for it: compiling takes seconds. If it were an
+# attribute, Keras would save it as a part of the model.
 _WITH_SPREAD = weakref.WeakKeyDictionary()
 
 
@@ -110,15 +125,15 @@ _WITH_SPREAD = weakref.WeakKeyDictionary()
 class PhysicalModel(keras.Model):
     """A network from physical units to physical units that knows the range it was trained on."""
 
-    def predict(self, x, *args, outside="warn", return_spread=False, **kwargs):
-        """Predict as `keras.Model.predict` does, after a look at the range of the inputs.
+    def predict(self, x: Any, *args: Any, outside: str = "warn", return_spread: bool = False, **kwargs: Any) -> Any:
+        """Predict as `keras.Model.predict` does, after a check of the range of the inputs.
 
         Args:
-            x: an array of shape (paths, steps, features), every value of which is looked at, padding too; or
-                whatever else Keras takes, a data set or a generator, which is not looked at.
+            x: an array of shape (paths, steps, features), every value of which is checked, padding too; or whatever
+                else Keras takes, a data set or a generator, which is not checked.
             outside: what to do where inputs leave the range that the network was trained on: "warn", "raise" or
                 "ignore".
-            return_spread: whether to return how far the voters stand apart, see `spread_of`, beside the prediction,
+            return_spread: whether to return the spread of the population, see `spread_at`, next to the prediction,
                 from the same pass.
             *args, **kwargs: further arguments of `keras.Model.predict`.
 
@@ -127,40 +142,59 @@ class PhysicalModel(keras.Model):
 
         Raises:
             InputError: another word for `outside`, inputs outside where they are to raise, or a spread asked of a
-                model in which no population votes.
+                model without a `PopulationMean`.
         """
         arrays = [array for array in keras.tree.flatten(x) if hasattr(array, "__array__")]
         check_range(self, arrays[0] if arrays else None, outside)
         if not return_spread:
             return super().predict(x, *args, **kwargs)
         if self not in _WITH_SPREAD:
-            _WITH_SPREAD[self] = keras.Model(self.input, [self.outputs[0], spread_of(self)])
+            _WITH_SPREAD[self] = _WithSpread(graph_of(self, "predict"))
         return tuple(_WITH_SPREAD[self].predict(x, *args, **kwargs))
 
 
-def in_physical_units(model, inputs, targets):
+def in_physical_units(model: keras.Model, inputs: Any, targets: Any) -> PhysicalModel:
     """Put a copy of a network on standardised data between two scalings, so that it works on physical data.
 
     Args:
-        model: a network as `kspike_reg.build` makes it.
+        model: a functional or sequential `keras.Model` with one input and one output, of any structure: nested models,
+            layers called twice and skip connections stay as they are.
         inputs, targets: the `datasets.Standardiser` of either side.
 
     Returns:
         An uncompiled `PhysicalModel` of the same shapes, with weights of its own.
+
+    Raises:
+        InputError: another kind of model, or several inputs or outputs.
     """
-    first, *layers = model.layers
-    x = start = keras.Input(first.batch_shape[1:], name="physical_inputs")
-    x = Standardise(**asdict(inputs), name="standardise")(x)
-    for layer in layers:
-        copy = type(layer).from_config(layer.get_config())
-        x = copy(x)
-        copy.set_weights(layer.get_weights())
-    x = Standardise(**asdict(targets), invert=True, name="restore")(x)
-    return PhysicalModel(start, x, name=model.name)
+    functional = functional_of(model, "in_physical_units")
+    if len(functional.inputs) != 1 or len(functional.outputs) != 1:
+        raise InputError(
+            f"in_physical_units: expected a model with one input and one output, received {model.name!r} with "
+            f"{len(functional.inputs)} inputs and {len(functional.outputs)} outputs"
+        )
+    copies = {}
+
+    def copy_of(layer):
+        if id(layer) not in copies:
+            copies[id(layer)] = layer, type(layer).from_config(layer.get_config())
+        return copies[id(layer)][1]
+
+    (symbol,) = functional.inputs
+    start = keras.Input(symbol.shape[1:], dtype=symbol.dtype, name="physical_inputs")
+    standardised = Standardise(**asdict(inputs), name="standardise")(start)
+    # Keras's own walk keeps nested models nested, layers called twice shared, and the arguments of every call.
+    structure = keras.tree.pack_sequence_as(functional.input, [standardised])
+    (output,) = keras.tree.flatten(functional._run_through_graph(structure, operation_fn=copy_of))
+    for layer, copy in copies.values():
+        if isinstance(layer, keras.layers.Layer):
+            copy.set_weights(layer.get_weights())
+    restored = Standardise(**asdict(targets), invert=True, name="restore")(output)
+    return PhysicalModel(start, restored, name=model.name)
 
 
-def scaling_of(model):
-    """The pair of `Standardise` layers, of inputs and of outputs, that a physical model carries.
+def scaling_of(model: keras.Model) -> tuple[Standardise, Standardise]:
+    """The two `Standardise` layers, of inputs and of outputs, that a physical model carries.
 
     Raises:
         InputError: it carries none.
@@ -169,43 +203,67 @@ def scaling_of(model):
     if [layer.invert for layer in layers] != [False, True]:
         raise InputError(
             f"the model {model.name!r} carries no scaling, so its quantities and units are unknown; "
-            "save it with kspike-reg train, or wrap it with kspike_reg.network.physical.in_physical_units"
+            "save it with kspike-reg train, or wrap it with kspike_reg.in_physical_units"
         )
     return tuple(layers)
 
 
-def spread_of(model):
-    """How far the voters stand apart: the standard deviation over the neurons that vote on each output.
+def averaging_node(graph: Graph) -> Any:
+    """The last node that averages a population, a `graph.Node`.
+
+    Raises:
+        InputError: there is none.
+    """
+    nodes = [node for node in graph.nodes if isinstance(node.layer, PopulationMean)]
+    if not nodes:
+        raise InputError(
+            f"the model {graph.name!r} has no PopulationMean layer, whose population neurons could differ; "
+            "ask it for no spread"
+        )
+    return nodes[-1]
+
+
+def spread_at(node: Any, values: dict[int, Tensor], restore: Standardise) -> Tensor:
+    """The spread of a population: the standard deviation over the neurons that are averaged into each output.
 
     A cheap sign of uncertainty, not a calibrated one.
 
     Args:
-        model: a network in physical units whose answer is the vote of a population, as those of `kspike_reg.build`.
+        node: see `averaging_node`.
+        values: of the graph that was run.
+        restore: the scaling of the outputs.
 
     Returns:
-        A symbolic tensor of the outputs' shape, in their units, for a model that computes it beside them.
-
-    Raises:
-        InputError: no population votes, or the model carries no scaling.
+        A tensor of the outputs' shape, in their units.
     """
-    votes = [layer for layer in model.layers if isinstance(layer, PopulationMean)]
-    if not votes:
-        raise InputError(
-            f"the model {model.name!r} has no PopulationMean layer, whose voters could stand apart; "
-            "ask it for no spread"
-        )
-    _, restore = scaling_of(model)
-    # In the precision of the way back, since physical deviations outrange half precision.
-    voters = ops.cast(votes[-1].input, restore.compute_dtype)
-    return votes[-1].spread(voters) * np.array(restore.deviation, restore.compute_dtype)
+    # In the precision of the scaling, since physical deviations exceed the range of half precision.
+    population = ops.cast(values[node.inputs[0]], restore.compute_dtype)
+    return node.layer.spread(population) * np.array(restore.deviation, restore.compute_dtype)
 
 
-def check_range(model, values, outside, labels=None, stacklevel=3):
+class _WithSpread(GraphModel):
+    """A physical model that returns its output and the spread."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.node = averaging_node(graph)
+        (self.restore,) = [
+            each.layer for each in graph.nodes if isinstance(each.layer, Standardise) and each.layer.invert
+        ]
+        super().__init__(graph, "with_spread")
+
+    def run(self, values: dict[int, Tensor]) -> Any:
+        execute(self.graph, values)
+        return [values[self.graph.outputs[0]], spread_at(self.node, values, self.restore)]
+
+
+def check_range(
+    model: keras.Model, values: Any, outside: str, labels: Sequence[Any] | None = None, stacklevel: int = 3
+) -> None:
     """Look for inputs outside the range that a network was trained on, and say by how much they leave it.
 
     Args:
-        model: a network; where its file tells no range, nothing is looked for.
-        values: its inputs, shape (paths, steps, features); None or another shape is not looked at.
+        model: a network; where its file contains no range, nothing is checked.
+        values: its inputs, shape (paths, steps, features); None or another shape is not checked.
         outside: what to do about such inputs, a name in `OUTSIDE`.
         labels: one label for each path; None numbers them.
         stacklevel: of the warning, see `warnings.warn`; 3 blames the caller's caller.

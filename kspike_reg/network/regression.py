@@ -1,57 +1,54 @@
 """The regression network of the paper (eq. 13), with spiking neurons or with their conventional counterparts."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean, surrogates
-from kspike_reg.neurons.cell import OUTPUTS, RESETS, SMALLEST_THRESHOLD, SpikingCell
-from kspike_reg.neurons.layer import NeuronLayer
+from kspike_reg.network.kinds import BASELINES, SPIKING
+from kspike_reg.neurons import surrogates
+from kspike_reg.neurons.cell import SMALLEST_THRESHOLD
+from kspike_reg.neurons.leaky import LeakyIntegrator
+from kspike_reg.neurons.options import constructor_options
+from kspike_reg.neurons.population import PopulationMean
+from kspike_reg.neurons.registry import OUTPUTS, RESETS
 
-__all__ = ["BASELINES", "KINDS", "SPIKING", "build", "spiking_layers"]
-
-SPIKING = {"lif": LIF, "rlif": RLIF, "slstm": SLSTM}
-BASELINES = {
-    "dense": keras.layers.Dense,
-    "rnn": keras.layers.SimpleRNN,
-    "gru": keras.layers.GRU,
-    "lstm": keras.layers.LSTM,
-}
-KINDS = (*SPIKING, *BASELINES)
+__all__ = ["build", "compile_for_regression"]
 
 
 def build(
-    kind,
+    kind: str,
     *,
-    features=1,
-    outputs=1,
-    units=128,
-    population=128,
-    depth=3,
-    timesteps=None,
-    surrogate="atan",
-    reset="subtract",
-    readout="membrane",
-    decay=None,
-    threshold=None,
-    readout_decay=None,
-    recompute=None,
-    seed=0,
-):
-    """Build and compile a regression network: path in, path out (paper, eq. 13).
+    features: int = 1,
+    outputs: int = 1,
+    units: int = 128,
+    population: int = 128,
+    depth: int = 3,
+    timesteps: int | None = None,
+    surrogate: str = "atan",
+    reset: str = "subtract",
+    readout: str = "membrane",
+    decay: float | Sequence[float] | None = None,
+    threshold: float | Sequence[float] | None = None,
+    readout_decay: float | Sequence[float] | None = None,
+    recompute: int | None = None,
+    seed: int = 0,
+) -> keras.Model:
+    """Build and compile a regression network from path to path (paper, eq. 13).
 
         inputs - depth x spiking(units) - decoding(units) - population(population) - mean(outputs)
 
-    The last spiking layer hands its membrane to two layers of leaky integrators, whose mean is the answer. The
-    baselines put conventional layers in place of the spiking ones and linear dense layers in place of the
-    integrators. Decays and thresholds start as in the paper, at 0.1 (SLSTM: thresholds and the readout's decays
+    The last spiking layer emits its membrane to two layers of leaky integrators, whose mean is the output. The
+    baselines have conventional layers instead of the spiking ones and linear dense layers instead of the integrators. Decays and thresholds start as in the paper, at 0.1 (SLSTM: thresholds and the readout's decays
     uniform in [0, 1)), kernels and biases uniform within 1 / sqrt(fan in), as PyTorch starts linear layers, and the
     biases of forget gates at one, as Keras starts them.
 
     Args:
-        kind: "lif", "rlif", "slstm" (spiking), "dense", "rnn", "gru", "lstm" (baselines).
+        kind: a name in `network.SPIKING`, "lif", "rlif", "slstm", or in `network.BASELINES`, "dense", "rnn", "gru",
+            "lstm".
         features: input quantities per step.
         outputs: output quantities per step.
         units: neurons in each hidden layer and in the decoding layer.
@@ -60,7 +57,7 @@ def build(
         timesteps: steps of every path; None leaves them open.
         surrogate: derivative of the spike in the backward pass; ignored by the baselines.
         reset: "subtract", "zero" or "none"; ignored by the baselines.
-        readout: what the readout sees of the last spiking layer, "membrane" or "spikes"; ignored by the baselines.
+        readout: what the last spiking layer emits to the readout, "membrane" or "spikes"; ignored by the baselines.
         decay: of the spiking layers at the start of training: a number in [0, 1], or a pair, lower and upper end of
             a uniform draw; None as in the paper. SLSTM has none; ignored by the baselines.
         threshold: of the spiking layers, likewise, numbers of 1e-4 or more; ignored by the baselines.
@@ -77,7 +74,7 @@ def build(
         InputError: an unknown kind, surrogate, reset or readout, a size that is not a positive integer, or a
             population that is no multiple of the outputs.
     """
-    _choose("kind", kind, KINDS)
+    _choose("kind", kind, (*SPIKING, *BASELINES))
     sizes = {"features": features, "outputs": outputs, "units": units, "population": population, "depth": depth}
     if timesteps is not None:
         sizes["timesteps"] = timesteps
@@ -86,7 +83,7 @@ def build(
     sizes = {name: int(size) for name, size in sizes.items()}
     if population % outputs:
         raise InputError(
-            f"build: a population of {population} neurons cannot vote on {outputs} outputs in equal groups; "
+            f"build: a population of {population} neurons cannot be divided into {outputs} outputs in equal groups; "
             f"choose a multiple of {outputs}, {outputs * math.ceil(population / outputs)} say"
         )
     surrogates.check(surrogate)
@@ -107,7 +104,9 @@ def build(
     return model
 
 
-def compile_for_regression(model, learning_rate=1e-3, weight_decay=0.01, clipping=None):
+def compile_for_regression(
+    model: keras.Model, learning_rate: Any = 1e-3, weight_decay: float = 0.01, clipping: float | None = None
+) -> None:
     """Compile with AdamW, by default at the paper's settings, and the mean squared error over the steps that count.
 
     Args:
@@ -127,11 +126,6 @@ def compile_for_regression(model, learning_rate=1e-3, weight_decay=0.01, clippin
     model.optimizer.build(model.trainable_variables)
 
 
-def spiking_layers(model):
-    """The layers of `model` that fire, in their order."""
-    return [layer for layer in model.layers if isinstance(layer, NeuronLayer) and isinstance(layer.cell, SpikingCell)]
-
-
 def _choose(name, value, choices):
     if value not in choices:
         raise InputError(f"build: unknown {name} {value!r}; choose one of {', '.join(choices)}")
@@ -146,27 +140,33 @@ def _within_fan_in(fan_in, seeds):
     }
 
 
-def _hidden(kind, units, fan_in, seeds, name, output, threshold, decay, **firing):
+def _hidden(
+    kind: str, units: int, fan_in: int, seeds: Iterator[int], name: str, output: str, threshold: Any, decay: Any, **more
+) -> keras.layers.Layer:
     options = _within_fan_in(fan_in, seeds)
     if kind == "dense":
         return keras.layers.Dense(units, activation="relu", name=name, **options)
-    if kind != "lif":
+    layer = SPIKING[kind] if kind in SPIKING else BASELINES[kind]
+    known = constructor_options(layer.cell_class) if kind in SPIKING else {"recurrent_initializer"}
+    if "recurrent_initializer" in known:
         limit = 1 / math.sqrt(units)
         options["recurrent_initializer"] = keras.initializers.RandomUniform(-limit, limit, seed=next(seeds))
     if kind in BASELINES:
-        return BASELINES[kind](units, return_sequences=True, name=name, **options)
-    if kind == "slstm":
-        decay, threshold = None, (0.0, 1.0) if threshold is None else threshold
-    options |= _start("threshold", threshold, seeds) | _start("decay", decay, seeds)
-    return SPIKING[kind](units, return_sequences=True, output=output, name=name, **options, **firing)
+        return layer(units, return_sequences=True, name=name, **options)
+    threshold = layer.cell_class.starts.get("threshold") if threshold is None else threshold
+    options |= _start("threshold", threshold, seeds)
+    if "decay_initializer" in known:
+        options |= _start("decay", decay, seeds)
+    return layer(units, return_sequences=True, output=output, name=name, **options, **more)
 
 
-def _readout(kind, units, fan_in, seeds, name, decay, recompute):
+def _readout(
+    kind: str, units: int, fan_in: int, seeds: Iterator[int], name: str, decay: Any, recompute: int | None
+) -> keras.layers.Layer:
     options = _within_fan_in(fan_in, seeds)
     if kind in BASELINES:
         return keras.layers.Dense(units, name=name, **options)
-    if kind == "slstm" and decay is None:
-        decay = (0.0, 1.0)
+    decay = SPIKING[kind].cell_class.starts.get("readout_decay") if decay is None else decay
     options |= _start("readout_decay", decay, seeds)
     return LeakyIntegrator(units, return_sequences=True, name=name, recompute=recompute, **options)
 

@@ -5,24 +5,31 @@ import os
 import zipfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
-from kspike_reg.network import physical, regression  # noqa: F401  (registers every layer that a saved model may hold)
+from kspike_reg.network import physical, regression  # noqa: F401 - they register layers that a saved model holds
+from kspike_reg.neurons.registry import INTEGRATORS, SPIKING
 
 __all__ = ["load", "record_of", "save", "trained_networks"]
 
+# Keras knows the neurons of a saved model once their modules are imported.
+for _registry in (SPIKING, INTEGRATORS):
+    tuple(_registry.values())
 
-def load(file):
-    """Load a trained network, for instance the model.keras of a run; it maps physical units to physical units.
+
+def load(file: str | os.PathLike) -> keras.Model:
+    """Load a trained network, for instance the model.keras of a run; it maps physical units to physical
+    units.
 
     Args:
         file: a `.keras` file, or a name among `trained_networks()`.
 
     Returns:
-        A `scaling.PhysicalModel` from (batch, time, features) to (batch, time, outputs), or whatever else is saved.
+        A `PhysicalModel` from (batch, time, features) to (batch, time, outputs), or any other saved model.
 
     Raises:
         InputError: there is no such file or name, it is no Keras model, or it is cut short.
@@ -43,12 +50,12 @@ def load(file):
         raise InputError(f"{file}: cannot be loaded as a Keras model: {type(error).__name__}: {reason}") from error
 
 
-def trained_networks():
+def trained_networks() -> tuple[str, ...]:
     """Names of the trained networks that come with the package."""
     return tuple(sorted(place.name for place in _shelf().iterdir() if (place / "model.keras").is_file()))
 
 
-def record_of(name):
+def record_of(name: str) -> dict[str, Any]:
     """The record of the run that made a trained network, the content of its metrics.json: configuration, errors.
 
     Raises:
@@ -77,7 +84,7 @@ def _by_name(name):
     return Path(str(_shelf() / name / "model.keras"))
 
 
-def save(model, file):
+def save(model: keras.Model, file: str | os.PathLike) -> None:
     """Save `model` as a `.keras` file, whole or not at all.
 
     Raises:

@@ -4,11 +4,16 @@ A cell owns weights and follows Keras's contract for RNN cells. It splits one st
 and so may serve all steps of a path at once, and `advance`, the recurrence:
 
     cell(inputs, states) = advance(project(inputs), states)
+
+A cell also states the facts of its neuron: its states by name, its gates, its parameters, what feeds back, what it
+emits. Engines, the energy profiler, probes, bridges and tests ask the cell and know no neuron by its class.
 """
 
 import contextlib
-import importlib
 import math
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -21,18 +26,29 @@ from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.constraints import Interval
 from kspike_reg.neurons.options import constructor_options, show_full_signature
+from kspike_reg.neurons.registry import OUTPUTS, RESETS, kind_of
+from kspike_reg.typing import Tensor
 
-__all__ = ["LeakyCell", "NeuronCell", "SpikingCell"]
-
-OUTPUTS = ("spikes", "membrane")
-RESETS = ("subtract", "zero", "none")
+__all__ = ["SMALLEST_THRESHOLD", "LeakyCell", "NeuronCell", "SpikingCell"]
 
 # The smallest threshold: still a normal number in float16, so that mixed precision keeps it above zero.
 SMALLEST_THRESHOLD = 1e-4
 
 
 class NeuronCell(DropoutRNNCell, keras.layers.Layer):
-    """Base of all cells: the input current `I[t] = W h[t] + b`, dropout on `h`, and the configuration.
+    """Base of all cells: the input current `I[t] = W h[t] + b`, dropout on `h`, the configuration, and the facts.
+
+    Facts that a subclass states, as class attributes:
+
+    - `state_names`: its states in the order of its equations, "spikes" among them if it fires;
+    - `projections`: input currents per neuron, one, or one for each gate;
+    - `parameter_names`: its weights of one number per neuron;
+    - `feeds_back`: the state that its recurrent weights read, by name; None without recurrent weights;
+    - `starts`: what `kspike_reg.build` starts "threshold" and "readout_decay" from unless told otherwise: a number, or
+      the two ends of a uniform draw.
+
+    Facts that follow from them and from the options: `kind`, `fires`, `emits`, `output_state`, `state_order`,
+    `State`, `width`, `recurrent_fan_out`.
 
     Args:
         units: number of neurons, > 0.
@@ -47,25 +63,29 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         InputError: an option is out of its range.
     """
 
-    projections = 1  # input currents per neuron: one, or one for each gate
+    state_names: tuple[str, ...] = ()
+    projections = 1
+    parameter_names: tuple[str, ...] = ()
+    feeds_back: str | None = None
+    starts: dict[str, Any] = {}  # noqa: RUF012 - read only
+
     recurrent_dropout = 0.0  # overridden by cells that have recurrent weights
-    compiled = None  # module with the KERNEL of this neuron, for the compiled road; None where there is none
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         require_whole(type(self).__name__, units=units)
         super().__init__(**kwargs)
         self.units = int(units)
@@ -76,16 +96,74 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.output_size = self.units
+        self.state_size = [self.units] * len(self.state_names)
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         show_full_signature(cls)
+        #: The states of a step by name, in the order of the equations.
+        cls.State = namedtuple(f"{cls.__name__.removesuffix('Cell')}State", cls.state_names)
 
-    def build(self, input_shape):
-        self.kernel = self._add_weight("kernel", (input_shape[-1], self.projections * self.units))
-        self.bias = self._add_weight("bias", (self.projections * self.units,)) if self.use_bias else None
+    # ------------------------------------------------------------------------------------------------------- facts
 
-    def project(self, inputs, training=False):
+    @property
+    def kind(self) -> str | None:
+        """The registered name of the neuron; None for a class that nobody registered."""
+        return kind_of(type(self))
+
+    @property
+    def fires(self) -> bool:
+        """Whether the neuron has spikes."""
+        return "spikes" in self.state_names
+
+    @property
+    def output_state(self) -> str:
+        """The state that the cell emits, by name."""
+        return self.state_names[0]
+
+    @property
+    def emits(self) -> str:
+        """The values that the cell emits: "binary" spikes, or "real" numbers."""
+        return "binary" if self.output_state == "spikes" else "real"
+
+    @property
+    def state_order(self) -> tuple[str, ...]:
+        """The states by name in the order in which Keras keeps them: the output first."""
+        return (self.output_state, *(name for name in self.state_names if name != self.output_state))
+
+    @property
+    def width(self) -> int:
+        """Number of input currents."""
+        return self.projections * self.units
+
+    @property
+    def recurrent_fan_out(self) -> int:
+        """Recurrent connections that leave each neuron; 0 where nothing feeds back."""
+        return self.width if self.feeds_back else 0
+
+    def unpack(self, states: Sequence[Any]) -> Any:
+        """The states by name.
+
+        Args:
+            states: in the order of `state_order`, as Keras keeps them.
+
+        Returns:
+            A `State`, a named tuple in the order of the neuron's equations.
+        """
+        return self.State(**dict(zip(self.state_order, states, strict=True)))
+
+    def pack(self, states: Sequence[Any]) -> list[Any]:
+        """The states in the order in which Keras keeps them, from that of the neuron's equations."""
+        state = self.State(*states)
+        return [getattr(state, name) for name in self.state_order]
+
+    # ---------------------------------------------------------------------------------------------------- one step
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self._add_weight("kernel", (input_shape[-1], self.width))
+        self.bias = self._add_weight("bias", (self.width,)) if self.use_bias else None
+
+    def project(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Input currents.
 
         Args:
@@ -98,7 +176,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         currents = ops.matmul(self.thin(inputs, training), self.kernel)
         return currents if self.bias is None else currents + self.bias
 
-    def thin(self, inputs, training=False):
+    def thin(self, inputs: Tensor, training: bool = False) -> Tensor:
         """The inputs with dropout, if there is any; arguments and shape as in `project`."""
         if not training or self.dropout == 0:
             return inputs
@@ -106,61 +184,37 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         mask = self.get_dropout_mask(step)
         return inputs * (mask if len(inputs.shape) == 2 else ops.expand_dims(mask, 1))
 
-    @property
-    def width(self):
-        """Number of input currents."""
-        return self.projections * self.units
-
-    def advance(self, currents, states, training=False):
-        """The recurrence: one step, given the input currents; each kind of cell has its own.
+    def advance(
+        self, currents: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The recurrence: one step, given the input currents; every cell class defines its own.
 
         Args:
             currents: what `project` gives for this step, shape (batch, projections * units).
-            states: those of the last step, a list of tensors (batch, units), the output first.
+            states: those of the last step, a list of tensors (batch, units) in the order of `state_order`.
             training: whether dropout acts.
 
         Returns:
             The output (batch, units) and the list of new states.
         """
-        raise NotImplementedError(f"{type(self).__name__}: a cell says in `advance` how it gets from step to step")
+        raise NotImplementedError(f"{type(self).__name__}: expected the cell to define `advance`, one step")
 
-    def call(self, inputs, states, training=False):
+    def call(
+        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         return self.advance(self.project(inputs, training), states, training)
 
-    def ordered(self, states):
-        """States in the cell's order from the order of the neuron's equations, and back."""
-        return list(states)
-
-    def compiled_sequence(self):
-        """What runs whole paths of this cell on the compiled road, a `neurons.compiled.sequence.Sequence`."""
-        # numba takes its time to load; models that are only built, saved or read do without.
-        from kspike_reg.neurons.engines.cpu.sequence import Sequence
-
-        return Sequence(importlib.import_module(self.compiled).KERNEL, **self._compiled_options())
-
-    def compiled_weights(self):
-        """The weights beside kernel and bias that the compiled road takes.
-
-        Returns:
-            The parameters in the order of the neuron's kernel, tensors (units,), and the recurrent weights (units,
-            projections * units), or None.
-        """
-        raise NotImplementedError(f"{type(self).__name__}: a cell with a kernel says what the kernel's parameters are")
-
-    def _compiled_options(self):
-        return {"options": (), "leading": 0}
-
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:
         return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in self.state_size]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in constructor_options(type(self))}
         return super().get_config() | {
             name: keras.saving.serialize_keras_object(option) for name, option in options.items()
         }
 
     def _keep_weight_options(self, weight, initializer, regularizer, constraint):
-        """Store what Keras lets a user choose for each weight, under the names that the constructor uses."""
+        """Store the options that Keras offers for each weight, under the names that the constructor uses."""
         if isinstance(initializer, (int, float)):
             initializer = keras.initializers.Constant(initializer)
         setattr(self, f"{weight}_initializer", keras.initializers.get(initializer))
@@ -195,13 +249,13 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         return value
 
     @property
-    def masks(self):
-        """The dropout masks of the call that runs, of inputs and of feedback; None where there is none."""
+    def masks(self) -> tuple[Tensor | None, Tensor | None]:
+        """The dropout masks of the current call, of inputs and of feedback; None where there is none."""
         return getattr(self, "_dropout_mask", None), getattr(self, "_recurrent_dropout_mask", None)
 
     @contextlib.contextmanager
-    def holding(self, masks):
-        """A context in which the cell's masks are those of an earlier call, `masks`: for what runs once more."""
+    def holding(self, masks: tuple[Tensor | None, Tensor | None]) -> Iterator[None]:
+        """A context in which the cell uses the masks of an earlier call, `masks`, to repeat it."""
         before = self.masks
         self._dropout_mask, self._recurrent_dropout_mask = masks
         try:
@@ -210,7 +264,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
             self._dropout_mask, self._recurrent_dropout_mask = before
 
     def _drop_recurrent(self, feedback, training):
-        """What the recurrent weights see of the layer's own last step when dropout thins it."""
+        """The layer's own last state as the recurrent weights read it, thinned by dropout."""
         if training and self.recurrent_dropout > 0:
             return feedback * self.get_recurrent_dropout_mask(feedback)
         return feedback
@@ -227,21 +281,21 @@ class LeakyCell(NeuronCell):
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        decay_initializer=0.1,
-        decay_regularizer=None,
-        decay_constraint=Interval(0.0, 1.0),
-        learn_decay=True,
-        **options,
-    ):
+        decay_initializer: Any = 0.1,
+        decay_regularizer: Any = None,
+        decay_constraint: Any = Interval(0.0, 1.0),
+        learn_decay: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(units, **options)
         if isinstance(decay_initializer, (int, float)) and not 0 <= decay_initializer <= 1:
             raise InputError(f"{type(self).__name__}: expected a decay in [0, 1], received {decay_initializer!r}")
         self._keep_weight_options("decay", decay_initializer, decay_regularizer, decay_constraint)
         self.learn_decay = learn_decay
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.decay = self._add_weight("decay", (self.units,), trainable=self.learn_decay)
 
@@ -253,7 +307,7 @@ class SpikingCell(NeuronCell):
     [membrane, spikes, ...] where it is "membrane".
 
     Args:
-        output: what the cell hands on, "spikes" or "membrane".
+        output: the state that the cell emits, "spikes" or "membrane".
         reset: what a spike does to the membrane one step later: "subtract" takes the threshold off, "zero" clears
             it, "none" leaves it.
         detach_reset: whether gradients stop at the spike that resets.
@@ -271,19 +325,19 @@ class SpikingCell(NeuronCell):
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        output="spikes",
-        reset="subtract",
-        detach_reset=True,
-        surrogate="atan",
-        surrogate_scale=None,
-        threshold_initializer=0.1,
-        threshold_regularizer=None,
-        threshold_constraint=Interval(lower=SMALLEST_THRESHOLD),
-        learn_threshold=True,
-        **options,
-    ):
+        output: str = "spikes",
+        reset: str = "subtract",
+        detach_reset: bool = True,
+        surrogate: str = "atan",
+        surrogate_scale: float | None = None,
+        threshold_initializer: Any = 0.1,
+        threshold_regularizer: Any = None,
+        threshold_constraint: Any = Interval(lower=SMALLEST_THRESHOLD),
+        learn_threshold: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(units, **options)
         self.output = self._choice("output", output, OUTPUTS)
         self.reset = self._choice("reset", reset, RESETS)
@@ -299,37 +353,29 @@ class SpikingCell(NeuronCell):
             )
         self._keep_weight_options("threshold", threshold_initializer, threshold_regularizer, threshold_constraint)
         self.learn_threshold = learn_threshold
-        self.state_size = [self.units] * 2
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.threshold = self._add_weight("threshold", (self.units,), trainable=self.learn_threshold)
 
-    def output_first(self, spikes, membrane):
-        """Order the pair so that the output leads; given such a pair, back to (spikes, membrane)."""
-        return (spikes, membrane) if self.output == "spikes" else (membrane, spikes)
+    @property
+    def output_state(self) -> str:
+        return self.output
 
-    def ordered(self, states):
-        return [*self.output_first(*states[:2]), *states[2:]]
+    def firing_levels(self, state: Any) -> Any:
+        """The thresholds at which a state's spikes were decided, in the membrane's units.
 
-    def spikes_of(self, outputs):
-        """The spikes behind this cell's outputs, any shape (..., units): the membrane tells when it has fired."""
-        if self.output == "spikes":
-            return outputs
-        outputs = ops.convert_to_tensor(outputs)
-        return surrogates.spike(outputs - ops.cast(self.threshold, outputs.dtype), self.surrogate)
+        Args:
+            state: a `State` of arrays (..., units).
 
-    def _compiled_options(self):
-        return {
-            "options": (self.reset == "subtract", self.reset == "zero", not self.detach_reset),
-            "leading": OUTPUTS.index(self.output),
-            "surrogate": self.surrogate,
-            "scale": self.surrogate_scale,
-        }
+        Returns:
+            Shape (units,); (..., units) for neurons whose thresholds move.
+        """
+        return self.threshold
 
     @property
-    def firing(self):
-        """The options of the pure step functions that every spiking neuron shares."""
+    def firing(self) -> dict[str, Any]:
+        """The options that the pure step functions of all spiking neurons share."""
         return {
             "threshold": self.threshold,
             "reset": self.reset,

@@ -1,14 +1,17 @@
 """Leaky integrators: neurons that never fire, which turn spikes and membranes back into real numbers."""
 
+from collections.abc import Sequence
+
 import keras
 
 from kspike_reg.neurons.cell import LeakyCell
 from kspike_reg.neurons.layer import NeuronLayer
+from kspike_reg.typing import Tensor
 
 __all__ = ["LeakyIntegrator", "LeakyIntegratorCell", "leaky_integrator_step"]
 
 
-def leaky_integrator_step(current, membrane, *, decay):
+def leaky_integrator_step(current: Tensor, membrane: Tensor, *, decay: Tensor) -> Tensor:
     """Advance leaky integrators by one step (paper, eq. 11).
 
         U[t] = decay * U[t-1] + I[t]
@@ -38,18 +41,14 @@ class LeakyIntegratorCell(LeakyCell):
         states: [U] of the last step, (batch, units).
     """
 
-    compiled = "kspike_reg.neurons.engines.cpu.leaky_integrator"
+    state_names = ("membrane",)
+    parameter_names = ("decay",)
 
-    def __init__(self, units, **options):
-        super().__init__(units, **options)
-        self.state_size = [self.units]
-
-    def advance(self, current, states, training=False):
+    def advance(
+        self, current: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
         membrane = leaky_integrator_step(current, states[0], decay=self.decay)
         return membrane, [membrane]
-
-    def compiled_weights(self):
-        return [self.decay], None
 
 
 @keras.saving.register_keras_serializable("kspike_reg")

@@ -1,27 +1,30 @@
 """Leaky integrate-and-fire neurons."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from kspike_reg.neurons.cell import LeakyCell, SpikingCell
 from kspike_reg.neurons.layer import NeuronLayer
 from kspike_reg.neurons.surrogates import spike
+from kspike_reg.typing import Tensor
 
 __all__ = ["LIF", "LIFCell", "lif_step"]
 
 
 def lif_step(
-    current,
-    membrane,
-    spikes,
+    current: Tensor,
+    membrane: Tensor,
+    spikes: Tensor,
     *,
-    decay,
-    threshold,
-    reset="subtract",
-    detach_reset=True,
-    surrogate="atan",
-    surrogate_scale=None,
-):
+    decay: Tensor,
+    threshold: Tensor,
+    reset: str = "subtract",
+    detach_reset: bool = True,
+    surrogate: str = "atan",
+    surrogate_scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
     """Advance leaky integrate-and-fire neurons by one step (paper, eqs. 6 and 7).
 
         subtract   U[t] = decay * U[t-1] + I[t] - threshold * S[t-1]
@@ -68,17 +71,17 @@ class LIFCell(SpikingCell, LeakyCell):
         states: [S, U] of the last step, or [U, S] where `output="membrane"`; each (batch, units).
     """
 
-    compiled = "kspike_reg.neurons.engines.cpu.lif"
+    state_names = ("spikes", "membrane")
+    parameter_names = ("threshold", "decay")
 
-    def advance(self, current, states, training=False):
-        spikes, membrane = self.ordered(states)
-        states = self.ordered(self.step(current, membrane, spikes, training))
+    def advance(
+        self, current: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        spikes, membrane = self.unpack(states)
+        states = self.pack(self.step(current, membrane, spikes, training))
         return states[0], states
 
-    def compiled_weights(self):
-        return [self.threshold, self.decay], None
-
-    def step(self, current, membrane, spikes, training):
+    def step(self, current: Tensor, membrane: Tensor, spikes: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """(S[t], U[t]) by the pure step, with this cell's weights.
 
         Args:

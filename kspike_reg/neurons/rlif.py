@@ -1,18 +1,30 @@
-"""Recurrent leaky integrate-and-fire neurons: LIF that hear their own layer's last spikes."""
+"""Recurrent leaky integrate-and-fire neurons: LIF that receive their own layer's last spikes."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from kspike_reg.neurons.layer import NeuronLayer
 from kspike_reg.neurons.lif import LIFCell, lif_step
+from kspike_reg.typing import Tensor
 
 __all__ = ["RLIF", "RLIFCell", "rlif_step"]
 
-# How the layer's spikes feed back: each neuron hears all of them, or its own alone.
+# How the layer's spikes feed back: each neuron receives all of them, or only its own.
 RECURRENCES = {"dense": ops.matmul, "one_to_one": ops.multiply}
 
 
-def rlif_step(current, membrane, spikes, *, recurrent_kernel, recurrence="dense", feedback=None, **lif):
+def rlif_step(
+    current: Tensor,
+    membrane: Tensor,
+    spikes: Tensor,
+    *,
+    recurrent_kernel: Tensor,
+    recurrence: str = "dense",
+    feedback: Tensor | None = None,
+    **lif: Any,
+) -> tuple[Tensor, Tensor]:
     """Advance recurrent leaky integrate-and-fire neurons by one step (paper, eq. 19).
 
         U[t] = decay * U[t-1] + I[t] + V S[t-1] - threshold * S[t-1],   S[t] = H(U[t] - threshold)
@@ -21,7 +33,7 @@ def rlif_step(current, membrane, spikes, *, recurrent_kernel, recurrence="dense"
         current, membrane, spikes: I[t], U[t-1] and S[t-1], each (batch, units).
         recurrent_kernel: V, shape (units, units) for "dense", (units,) for "one_to_one".
         recurrence: "dense" or "one_to_one".
-        feedback: what V sees in place of S[t-1], for dropout; same shape.
+        feedback: what V reads in place of S[t-1], for dropout; same shape.
         **lif: decay, threshold and the further options of `lif_step`.
 
     Returns:
@@ -42,9 +54,9 @@ class RLIFCell(LIFCell):
 
     Args:
         units: number of neurons.
-        recurrence: "dense": each neuron hears all of its layer; "one_to_one": itself alone.
+        recurrence: "dense": each neuron receives the spikes of its whole layer; "one_to_one": only its own.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint: for V, as for every Keras weight. None
-            chooses the initializer by the recurrence: "orthogonal", which wants a matrix, or "random_uniform".
+            chooses the initializer by the recurrence: "orthogonal", which needs a matrix, or "random_uniform".
         recurrent_dropout: fraction of the fed-back spikes to drop in training, in [0, 1).
         **options: those of `LIFCell`.
 
@@ -53,17 +65,19 @@ class RLIFCell(LIFCell):
         states: [S, U] of the last step, or [U, S] where `output="membrane"`; each (batch, units).
     """
 
+    feeds_back = "spikes"
+
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        recurrence="dense",
-        recurrent_initializer=None,
-        recurrent_regularizer=None,
-        recurrent_constraint=None,
-        recurrent_dropout=0.0,
-        **options,
-    ):
+        recurrence: str = "dense",
+        recurrent_initializer: Any = None,
+        recurrent_regularizer: Any = None,
+        recurrent_constraint: Any = None,
+        recurrent_dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
         super().__init__(units, **options)
         self.recurrence = self._choice("recurrence", recurrence, RECURRENCES)
         if recurrent_initializer is None:
@@ -71,16 +85,16 @@ class RLIFCell(LIFCell):
         self._keep_weight_options("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
         self.recurrent_dropout = self._rate("recurrent_dropout", recurrent_dropout)
 
-    def build(self, input_shape):
+    @property
+    def recurrent_fan_out(self) -> int:
+        return self.units if self.recurrence == "dense" else 1
+
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         shape = (self.units, self.units) if self.recurrence == "dense" else (self.units,)
         self.recurrent_kernel = self._add_weight("recurrent_kernel", shape, options="recurrent")
 
-    def compiled_weights(self):
-        weights = self.recurrent_kernel
-        return super().compiled_weights()[0], ops.expand_dims(weights, 0) if len(weights.shape) == 1 else weights
-
-    def step(self, current, membrane, spikes, training):
+    def step(self, current: Tensor, membrane: Tensor, spikes: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         return rlif_step(
             current,
             membrane,

@@ -1,29 +1,33 @@
 """Spiking long short-term memory: an LSTM whose output is a membrane that fires."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from kspike_reg.neurons.cell import SpikingCell
 from kspike_reg.neurons.layer import NeuronLayer
 from kspike_reg.neurons.surrogates import spike
+from kspike_reg.typing import Tensor
 
 __all__ = ["SLSTM", "SLSTMCell", "slstm_step"]
 
 
 def slstm_step(
-    currents,
-    membrane,
-    spikes,
-    carry,
+    currents: Tensor,
+    membrane: Tensor,
+    spikes: Tensor,
+    carry: Tensor,
     *,
-    recurrent_kernel,
-    threshold,
-    feedback=None,
-    reset="subtract",
-    detach_reset=True,
-    surrogate="atan",
-    surrogate_scale=None,
-):
+    recurrent_kernel: Tensor,
+    threshold: Tensor,
+    feedback: Tensor | None = None,
+    reset: str = "subtract",
+    detach_reset: bool = True,
+    surrogate: str = "atan",
+    surrogate_scale: float | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Advance spiking LSTM neurons by one step (paper, eqs. 23 to 26).
 
         i, f, g, o = split(I[t] + V h[t-1])
@@ -39,7 +43,7 @@ def slstm_step(
         membrane, spikes, carry: h[t-1], S[t-1] and c[t-1], each (batch, units).
         recurrent_kernel: V, shape (units, 4 * units), gates in the same order.
         threshold: firing level, > 0, broadcastable to (units,).
-        feedback: what V sees in place of h[t-1], for dropout; same shape.
+        feedback: what V reads in place of h[t-1], for dropout; same shape.
         reset, detach_reset, surrogate, surrogate_scale: as in `lif_step`.
 
     Returns:
@@ -78,30 +82,32 @@ class SLSTMCell(SpikingCell):
         states: [S, h, c] of the last step, or [h, S, c] where `output="membrane"`; each (batch, units).
     """
 
+    state_names = ("spikes", "membrane", "carry")
     projections = 4
-    compiled = "kspike_reg.neurons.engines.cpu.slstm"
+    parameter_names = ("threshold",)
+    feeds_back = "membrane"
+    starts = {"threshold": (0.0, 1.0), "readout_decay": (0.0, 1.0)}  # noqa: RUF012 - read only
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        recurrent_initializer="orthogonal",
-        recurrent_regularizer=None,
-        recurrent_constraint=None,
-        recurrent_dropout=0.0,
-        unit_forget_bias=True,
-        threshold_initializer=None,
-        **options,
-    ):
+        recurrent_initializer: Any = "orthogonal",
+        recurrent_regularizer: Any = None,
+        recurrent_constraint: Any = None,
+        recurrent_dropout: float = 0.0,
+        unit_forget_bias: bool = True,
+        threshold_initializer: Any = None,
+        **options: Any,
+    ) -> None:
         if threshold_initializer is None:
-            threshold_initializer = keras.initializers.RandomUniform(0.0, 1.0)
+            threshold_initializer = keras.initializers.RandomUniform(*self.starts["threshold"])
         super().__init__(units, threshold_initializer=threshold_initializer, **options)
         self._keep_weight_options("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
         self.recurrent_dropout = self._rate("recurrent_dropout", recurrent_dropout)
         self.unit_forget_bias = unit_forget_bias
-        self.state_size = [self.units] * 3
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.recurrent_kernel = self._add_weight("recurrent_kernel", (self.units, 4 * self.units), options="recurrent")
 
@@ -117,8 +123,10 @@ class SLSTMCell(SpikingCell):
 
         return open_forget_gate
 
-    def advance(self, currents, states, training=False):
-        spikes, membrane, carry = self.ordered(states)
+    def advance(
+        self, currents: Tensor, states: Sequence[Tensor], training: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        spikes, membrane, carry = self.unpack(states)
         spikes, membrane, carry = slstm_step(
             currents,
             membrane,
@@ -128,11 +136,8 @@ class SLSTMCell(SpikingCell):
             feedback=self._drop_recurrent(membrane, training),
             **self.firing,
         )
-        states = self.ordered([spikes, membrane, carry])
+        states = self.pack([spikes, membrane, carry])
         return states[0], states
-
-    def compiled_weights(self):
-        return [self.threshold], self.recurrent_kernel
 
 
 @keras.saving.register_keras_serializable("kspike_reg")
