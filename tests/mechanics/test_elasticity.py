@@ -1,10 +1,12 @@
 """Hooke's law against numbers worked by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
 from kspike_reg.errors import InputError
-from kspike_reg.mechanics import linear_elasticity
+from kspike_reg.mechanics import LinearElasticity, drive, linear_elasticity
 
 # One product of two doubles is off by at most half a unit in the last place, 1.1e-16; the number written in the test
 # is itself rounded to a double, which doubles that.
@@ -31,7 +33,7 @@ def test_many_paths_at_once_give_what_each_gives_alone():
         np.testing.assert_array_equal(path, linear_elasticity(alone, 1000.0))
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3)])
 def test_stress_has_the_shape_of_the_strain_in_double_precision(shape):
     stress = linear_elasticity(np.full(shape, 0.5, dtype=np.float32), 4.0)
     assert stress.shape == shape
@@ -64,3 +66,25 @@ def test_a_modulus_that_is_not_positive_is_refused_by_its_value(modulus):
         InputError, match=rf"youngs_modulus to be more than zero, in MPa, received youngs_modulus={modulus}"
     ):
         linear_elasticity([0.0, 0.1], modulus)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1), (1, 1, 1, 1)])
+def test_a_strain_with_components_is_refused_with_the_way_out(shape):
+    """The last axis of such a strain holds components; one dimension knows paths and steps alone."""
+    message = (
+        f"linear_elasticity: expected strain of one component, shape (T,) or (n, T), received shape {shape}; "
+        "select a component, strain[..., 0] for instance, or take a law of several components along the paths with "
+        "mechanics.drive"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        linear_elasticity(np.zeros(shape))
+
+
+def test_the_function_and_the_law_give_the_same_stress():
+    """One product each, so to the bit; with a number, and with one modulus for each path."""
+    strain = np.random.default_rng(4).normal(0, 1e-2, (3, 5))
+    np.testing.assert_array_equal(drive(LinearElasticity(6.9e4), strain).stress, linear_elasticity(strain, 6.9e4))
+    moduli = np.array([7e4, 2.1e5, 1.3e5])
+    together = linear_elasticity(strain, moduli[:, None])
+    np.testing.assert_array_equal(together, [modulus * path for modulus, path in zip(moduli, strain, strict=True)])
+    np.testing.assert_array_equal(drive(LinearElasticity(moduli), strain).stress, together)

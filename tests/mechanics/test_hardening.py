@@ -1,5 +1,8 @@
 """Linear hardening: closed forms, a minimisation of the energy step by step, and the laws of thermodynamics."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from kspike_reg.errors import InputError
-from kspike_reg.mechanics import HardeningHistory, isotropic_hardening
+from kspike_reg.mechanics import HardeningHistory, IsotropicHardening, drive, isotropic_hardening
 
 E = 2.1e5  # MPa
 EPSILON = np.finfo(np.float64).eps
@@ -54,6 +57,34 @@ def by_least_energy(strain, yield_stress, youngs_modulus, hardening_modulus, kin
         alpha += abs(growth)
         stress.append(youngs_modulus * (now - plastic))
     return stress
+
+
+def by_plain_loop(strain, yield_stress, youngs_modulus, hardening_modulus, kinematic_modulus):
+    """One path in plain Python by return mapping: stress, plastic strain, equivalent plastic strain, back stress.
+
+    Frozen: these operations in this order made the recorded data sets, and a data set must not change by a bit.
+    """
+    moduli = youngs_modulus + hardening_modulus + kinematic_modulus
+    plastic = alpha = 0.0
+    history = []
+    for now in strain:
+        relative = youngs_modulus * (now - plastic) - kinematic_modulus * plastic
+        growth = max(abs(relative) - (yield_stress + hardening_modulus * alpha), 0.0) / moduli
+        plastic = plastic + math.copysign(growth, relative)
+        alpha = alpha + growth
+        history.append((youngs_modulus * (now - plastic), plastic, alpha, kinematic_modulus * plastic))
+    return np.transpose(history)
+
+
+@settings(deadline=None, max_examples=50)
+@given(paths(5, 11), YIELD_STRESSES, MODULI, MODULI)
+def test_any_path_is_that_of_the_plain_loop_to_the_bit(strain, yield_stress, hardening_modulus, kinematic_modulus):
+    constants = (yield_stress, E, hardening_modulus, kinematic_modulus)
+    history = isotropic_hardening(strain, *constants, return_history=True)
+    expected = np.stack([by_plain_loop(path, *constants) for path in strain.tolist()], axis=1)
+    for part, numbers in zip(history, expected, strict=True):
+        np.testing.assert_array_equal(part, numbers)
+    np.testing.assert_array_equal(isotropic_hardening(strain[3], *constants), expected[0, 3])
 
 
 @settings(deadline=None, max_examples=50)
@@ -288,3 +319,28 @@ def test_a_constant_that_is_not_positive_is_refused_by_name_and_value(name, wron
 def test_a_modulus_of_softening_is_refused_by_name_and_value(name, wrong):
     with pytest.raises(InputError, match=rf"{name} to be zero or more, in MPa, received {name}={wrong}"):
         isotropic_hardening([0.0, 0.1], **{name: wrong})
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1)])
+def test_a_strain_with_components_is_refused_with_the_way_out(shape):
+    """Its last axis holds components, and time would be the one before it."""
+    message = (
+        f"isotropic_hardening: expected strain of one component, shape (T,) or (n, T), received shape {shape}; "
+        "select a component, strain[..., 0] for instance, or take a law of several components along the paths with "
+        "mechanics.drive"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        isotropic_hardening(np.zeros(shape))
+
+
+@pytest.mark.parametrize(("hardening_modulus", "kinematic_modulus"), [(2.1e4, 0.0), (0.0, 3e4), (5e3, 1e4), (0.0, 0.0)])
+def test_the_tangent_is_elastic_inside_the_range_and_the_slope_of_hardening_outside(
+    hardening_modulus, kinematic_modulus
+):
+    """Loading to 0.001 is elastic, to 0.004 and 0.006 plastic, back to 0.005 elastic, to -0.004 plastic."""
+    law = IsotropicHardening(300.0, E, hardening_modulus, kinematic_modulus)
+    response = drive(law, [0.001, 0.004, 0.006, 0.005, -0.004], tangents=True)
+    slope = E * (hardening_modulus + kinematic_modulus) / (E + hardening_modulus + kinematic_modulus)
+    np.testing.assert_allclose(response.tangents, [E, slope, slope, E, slope], rtol=4 * EPSILON)
+    rise = (response.stress[2] - response.stress[1]) / 0.002
+    np.testing.assert_allclose(rise, slope, rtol=0, atol=ROUNDING / 0.002)

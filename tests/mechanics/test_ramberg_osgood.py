@@ -1,6 +1,7 @@
 """Ramberg and Osgood's law: the strain recovered from the stress, a bisection, and closed forms."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from kspike_reg.errors import InputError
-from kspike_reg.mechanics import ConvergenceError, ramberg_osgood, ramberg_osgood_strain
+from kspike_reg.mechanics import ConvergenceError, RambergOsgood, drive, ramberg_osgood, ramberg_osgood_strain
 
 # `kspike_reg.mechanics.ramberg_osgood` is the function; monkeypatch finds its module by the function's own globals.
 MODULE = ramberg_osgood.__globals__
@@ -45,6 +46,65 @@ def by_bisection(strain, yield_stress, youngs_modulus, exponent):
     return math.copysign(high, strain) if strain else 0.0
 
 
+def by_plain_loop(strain, yield_stress, youngs_modulus, exponent):
+    """The iteration for one chunk of values, all arrays of one shape or numbers.
+
+    Frozen: these operations in this order made the recorded data sets, and a data set must not change by a bit.
+    """
+    size, elastic = np.abs(strain), yield_stress / youngs_modulus
+    upper = np.minimum(size / elastic, (size / 0.002) ** (1 / exponent))
+    lower, s = np.zeros_like(upper), upper
+    for _ in range(60):
+        power = 0.002 * s ** (exponent - 1)
+        excess = s * (elastic + power) - size
+        if np.all(np.abs(excess) <= 1e-13 * size):
+            break
+        lower, upper = np.where(excess < 0, s, lower), np.where(excess > 0, s, upper)
+        step = s - excess / (elastic + exponent * power)
+        s = np.where((step >= lower) & (step <= upper), step, 0.5 * (lower + upper))
+    return np.sign(strain) * s * yield_stress
+
+
+def test_the_stress_is_that_of_the_plain_loop_to_the_bit():
+    """On the paper's task, one strain path for all and numbers for modulus and exponent, and on arrays of each."""
+    generator = np.random.default_rng(7)
+    strain, yield_stress = np.linspace(0.0, 1e-2, 20), generator.uniform(100.0, 500.0, (37, 1))
+    modulus, exponent = np.array(2.1e5), np.array(10.0)
+    flat = [np.broadcast_to(array, (37, 20)).reshape(-1) for array in (strain, yield_stress)]
+    expected = by_plain_loop(*flat, modulus, exponent).reshape(37, 20)
+    np.testing.assert_array_equal(ramberg_osgood(strain, yield_stress), expected)
+    strain, moduli = generator.uniform(-0.1, 0.1, (11, 6)), generator.uniform(4e4, 3e5, 6)
+    yield_stress, exponents = generator.uniform(1.0, 5000.0, (11, 1)), generator.uniform(1.0, 50.0, (11, 1))
+    arrays_of_all = (strain, yield_stress, moduli, exponents)
+    flat = [np.broadcast_to(array, (11, 6)).reshape(-1) for array in arrays_of_all]
+    np.testing.assert_array_equal(ramberg_osgood(*arrays_of_all), by_plain_loop(*flat).reshape(11, 6))
+
+
+@settings(deadline=None, max_examples=50)
+@given(many(STRAINS, (5, 3)), many(YIELD_STRESSES, 5), many(EXPONENTS, 5))
+def test_the_law_gives_the_stress_of_the_function_and_the_tangent_of_its_strain(strain, yield_stress, exponent):
+    """Differentiating the strain by the stress, d strain / d stress = 1/E + 0.002 n / Y (|stress| / Y)^(n - 1)."""
+    response = drive(RambergOsgood(yield_stress, exponent=exponent), strain, tangents=True)
+    stress = ramberg_osgood(strain, yield_stress[:, None], exponent=exponent[:, None])
+    # A batch of other values: company can add a step of the iteration to a value.
+    np.testing.assert_allclose(response.stress, stress, rtol=TWO_ITERATIONS)
+    size = np.abs(response.stress) / yield_stress[:, None]
+    # The power by its logarithm, to have it from another function; of zero stress it is zero, or one for n = 1.
+    logarithm = np.log(np.where(size > 0, size, 1))
+    power = np.where(size > 0, np.exp((exponent[:, None] - 1) * logarithm), exponent[:, None] == 1)
+    compliance = 1 / 2.1e5 + 0.002 * exponent[:, None] / yield_stress[:, None] * power
+    # A power below 1e-16 is lost next to 1 / E, and none is near 1e16: the logarithm is below 40 in size, and its
+    # roundings, some of 1e-16, change the power by some of 40 * 1e-16.
+    np.testing.assert_allclose(response.tangents, 1 / compliance, rtol=5e-14)
+
+
+def test_the_tangent_at_no_strain_is_the_modulus_unless_the_law_is_linear():
+    law = RambergOsgood([300.0, 250.0, 100.0], 2e5, [10.0, 1.5, 1.0])
+    tangents = drive(law, np.zeros((3, 1)), tangents=True).tangents[:, 0]
+    # With an exponent of one: 1 / (1/E + 0.002 / 100); some roundings.
+    np.testing.assert_allclose(tangents, [2e5, 2e5, 1 / (5e-6 + 2e-5)], rtol=1e-15)
+
+
 @settings(deadline=None, max_examples=50)
 @given(many(STRAINS, (6, 4)), many(YIELD_STRESSES, (6, 1)), many(EXPONENTS, (6, 1)))
 def test_the_strain_of_the_stress_is_the_strain_over_the_documented_range(strain, yield_stress, exponent):
@@ -57,10 +117,11 @@ def test_the_strain_is_recovered_on_the_corners_and_the_edges_of_the_range():
     """Strains over 300 powers of ten and both signs, yield stresses and exponents from end to end."""
     strain = np.concatenate([[0.1, 0.002, 1e-4], np.geomspace(1e-300, 0.1, 61)])
     strain = np.concatenate([strain, -strain])
-    yield_stress = np.geomspace(1.0, 5000.0, 9)[:, None, None]
-    exponent = np.array([1.0, 1.0 + 1e-15, 1.5, 2.0, 7.0, 10.0, 33.3, 50.0])[:, None]
+    exponents = np.array([1.0, 1.0 + 1e-15, 1.5, 2.0, 7.0, 10.0, 33.3, 50.0])
+    yield_stress = np.repeat(np.geomspace(1.0, 5000.0, 9), 8)[:, None]
+    exponent = np.tile(exponents, 9)[:, None]
     stress = ramberg_osgood(strain, yield_stress, exponent=exponent)
-    assert stress.shape == (9, 8, 128)
+    assert stress.shape == (9 * 8, 128)
     recovered = ramberg_osgood_strain(stress, yield_stress, exponent=exponent)
     np.testing.assert_allclose(recovered, np.broadcast_to(strain, stress.shape), rtol=PROMISED)
 
@@ -130,7 +191,7 @@ def test_more_strain_gives_more_stress(strain, yield_stress, exponent):
     assert np.all(np.diff(stress)[apart] > 0)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (2, 3, 4), (0, 3)])
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3), (0, 3)])
 def test_stress_has_the_shape_of_the_strain_in_double_precision(shape):
     stress = ramberg_osgood(np.full(shape, 0.024 / 7, dtype=np.float32), 300.0)
     assert stress.shape == shape
@@ -253,3 +314,16 @@ def test_shapes_that_do_not_broadcast_are_refused_with_the_way_out():
         InputError, match=r"do not broadcast: strain \(2, 3\), yield_stress \(2,\).*array of shape \(paths, 1\)"
     ):
         ramberg_osgood(np.zeros((2, 3)), np.array([100.0, 200.0]))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1)])
+def test_components_are_refused_with_the_way_out(shape):
+    """The last axis of such an array holds components; one dimension knows paths and steps alone."""
+    for function, name in ((ramberg_osgood, "strain"), (ramberg_osgood_strain, "stress")):
+        message = (
+            f"{function.__name__}: expected {name} of one component, shape (T,) or (n, T), received shape {shape}; "
+            f"select a component, {name}[..., 0] for instance, or take a law of several components along the paths "
+            "with mechanics.drive"
+        )
+        with pytest.raises(InputError, match=re.escape(message)):
+            function(np.zeros(shape), 300.0)
