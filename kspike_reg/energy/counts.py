@@ -1,33 +1,36 @@
-"""What one call of a layer costs at every step, and what it hands on: a registry from class to a function.
+"""What one call of a layer costs at every step, and what it emits: a registry from class to a function.
 
-A cost is what the layer's shapes tell. How often its sources fire, the profiler finds out. Conventions:
+A cost follows from the layer's shapes; the profiler finds out how often its sources fire. The cost of our neurons
+follows from the facts that their cells state. Conventions:
 
-* A source that hands on spikes drives its synapses by events: each spike costs one accumulate for every connection
-  that leaves its neuron. A source that hands on real values costs one multiply-accumulate for every connection at
-  every step, whether or not a value happens to be zero.
+* A source that emits spikes drives its synapses by events: each spike costs one accumulate for every connection that
+  leaves its neuron. A source that emits real values costs one multiply-accumulate for every connection at every step,
+  whether or not a value happens to be zero.
 * A product with the layer's own last values, which are zero at the first step, is carried out at every step. Spikes
   fed back are those of every step but the last; before the first step there are none.
 * A dense product of m values costs m multiply-accumulates, a sum of m terms m additions, as hardware accumulates them.
 * A neuron update is everything that happens inside a neuron in one step: leak, reset, comparison, gates, activation.
-* Scaling from and to physical units is the host's business and not counted.
+* Scaling to and from physical units is done by the host and not counted.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE
 from kspike_reg.network.physical import Standardise
-from kspike_reg.neurons import LeakyIntegratorCell, LIFCell, PopulationMean, RLIFCell, SLSTMCell
+from kspike_reg.neurons.cell import NeuronCell
+from kspike_reg.neurons.population import PopulationMean
 
 __all__ = ["Cost", "Recurrence", "Synapses", "cost_of", "register_layer"]
 
 
 @dataclass(frozen=True)
 class Synapses:
-    """The connections by which a layer hears each of its inputs.
+    """The connections through which a layer receives each of its inputs.
 
     Args:
         name: of the weight.
@@ -42,7 +45,7 @@ class Synapses:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """The connections by which a layer hears its own last step.
+    """The connections through which a layer receives its own last step.
 
     Args:
         name: of the weight.
@@ -67,9 +70,10 @@ class Cost:
         biases: biases added.
         neurons: neurons that are updated.
         state: numbers kept from one step to the next.
-        hands_on: "spikes" or "values"; or what it took in, unchanged ("same"), put side by side ("joined"), in
-            another shape ("reshaped") or at every step ("repeated").
-        spikes: function from the layer's outputs to its spikes, shape (batch, time, neurons), where it fires.
+        hands_on: what it emits, "spikes" or "values"; or its inputs, unchanged ("same"), next to one another
+            ("joined"), in another shape ("reshaped") or at every step ("repeated").
+        spikes: for a layer that fires, the name of the state that holds its spikes if it runs a cell of ours; else a
+            function from its outputs to its spikes, shape (batch, time, neurons).
         several: whether it takes several inputs.
         note: what is not counted.
     """
@@ -80,7 +84,7 @@ class Cost:
     neurons: int = 0
     state: int = 0
     hands_on: str = "values"
-    spikes: Callable | None = None
+    spikes: str | Callable[[Any], Any] | None = None
     several: bool = False
     note: str = ""
 
@@ -88,7 +92,7 @@ class Cost:
 _REGISTRY = {}
 
 
-def register_layer(cls, function=None):
+def register_layer(cls: type, function: Callable[[Any, Any], Cost] | None = None) -> Any:
     """Enter the cost of a layer or of an RNN cell; may be used as a decorator.
 
     Subclasses are not covered, since they may compute something else.
@@ -119,8 +123,8 @@ def register_layer(cls, function=None):
     return function
 
 
-def cost_of(layer, shape):
-    """The `Cost` of a layer, or of a cell, that gives outputs of `shape`.
+def cost_of(layer: Any, shape: Any) -> Cost:
+    """The `Cost` of a layer, or of a cell, with outputs of `shape`.
 
     Raises:
         InputError: nobody registered its class.
@@ -129,9 +133,11 @@ def cost_of(layer, shape):
         return _REGISTRY[type(layer)](layer, shape)
     if isinstance(layer, keras.layers.RNN):
         return cost_of(layer.cell, shape)
+    if isinstance(layer, NeuronCell):
+        return _neurons(layer)
     kind = type(layer).__name__
     raise InputError(
-        f"profile: nobody said what the layer {layer.name!r} of class {kind} costs; register a function of (layer, "
+        f"profile: the layer {layer.name!r} of class {kind} has no registered cost; register a function of (layer, "
         f"output shape) with kspike_reg.energy.register_layer({kind}, function), see kspike_reg.energy.Cost"
     )
 
@@ -139,38 +145,21 @@ def cost_of(layer, shape):
 # ------------------------------------------------------------------------------------------- neurons of this package
 
 
-def _neurons(cell, **more):
-    """What all cells of this package share: an input projection with a bias, and a state."""
-    currents = cell.projections * cell.units
+def _neurons(cell: NeuronCell) -> Cost:
+    """By the facts of the cell; a subclass states its own."""
+    recurrence = None
+    if cell.feeds_back:
+        spikes = cell.feeds_back == "spikes"
+        recurrence = Recurrence("recurrent_kernel", cell.units, cell.recurrent_fan_out, spikes)
     return Cost(
-        inputs=Synapses("kernel", currents),
-        biases=currents if cell.use_bias else 0,
+        inputs=Synapses("kernel", cell.width),
+        recurrence=recurrence,
+        biases=cell.width if cell.use_bias else 0,
         neurons=cell.units,
         state=sum(cell.state_size),
-        **more,
+        hands_on="spikes" if cell.emits == "binary" else "values",
+        spikes="spikes" if cell.fires else None,
     )
-
-
-def _spiking(cell, **more):
-    return _neurons(
-        cell, hands_on={"spikes": "spikes", "membrane": "values"}[cell.output], spikes=cell.spikes_of, **more
-    )
-
-
-def _rlif(cell, shape):
-    fan_out = {"dense": cell.units, "one_to_one": 1}[cell.recurrence]
-    return _spiking(cell, recurrence=Recurrence("recurrent_kernel", cell.units, fan_out, spikes=True))
-
-
-def _slstm(cell, shape):
-    """The gates hear the real-valued membrane."""
-    return _spiking(cell, recurrence=Recurrence("recurrent_kernel", cell.units, 4 * cell.units, spikes=False))
-
-
-register_layer(LIFCell, lambda cell, shape: _spiking(cell))
-register_layer(RLIFCell, _rlif)
-register_layer(SLSTMCell, _slstm)
-register_layer(LeakyIntegratorCell, lambda cell, shape: _neurons(cell))
 
 
 @register_layer(PopulationMean)

@@ -1,6 +1,7 @@
-"""The plan of a network: what every use of a layer costs, and by which parts of its inputs it is driven."""
+"""The plan of a network: what every call of a layer costs, and which parts of its inputs drive it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -9,7 +10,7 @@ from keras.src.backend.common.masking import get_keras_mask
 
 from kspike_reg.energy.counts import Cost, cost_of
 from kspike_reg.errors import InputError
-from kspike_reg.network.graph import graph_of
+from kspike_reg.network.graph import Graph, Node
 
 __all__ = ["Call", "Part", "plan_of"]
 
@@ -21,7 +22,7 @@ class Part:
     Attributes:
         source: the layer or input.
         width: number of neurons.
-        spikes: whether they hand on spikes.
+        spikes: whether they emit spikes.
     """
 
     source: str
@@ -31,115 +32,100 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One use of one layer.
+    """What is counted in one node.
 
     Attributes:
-        layer, name: the layer, and its name after those of the models that it lies in.
-        cost: what it costs at every step.
-        arguments: how Keras recorded the call.
-        slots: pairs of the identity of a symbolic tensor among the arguments and the slot that holds its value.
-        inputs, outputs: the slots that it hears, masks left out, and those that it fills.
-        parts: of what it hears, one tuple for each slot.
-        twin: for a spiking layer that hands on its last step alone, a layer around the same cell that gives all.
+        node: one call of one layer.
+        cost: what it costs at every step; nothing for a node that makes a mask.
+        parts: of its inputs, one tuple for each of them.
+        twin: for an RNN of the user's own that fires and returns its last step alone, one around the same cell that
+            returns all.
     """
 
-    layer: keras.Operation
-    name: str
+    node: Node
     cost: Cost
-    arguments: object
-    slots: tuple
-    inputs: tuple
-    outputs: tuple
-    parts: tuple
+    parts: tuple[tuple[Part, ...], ...]
     twin: keras.layers.Layer | None = None
 
     @property
-    def counted(self):
-        """The names of its counts, each a column of the record: ("events", input, part) for spikes heard."""
-        heard = [
+    def name(self) -> str:
+        """The layer's name after those of the models that contain it."""
+        return self.node.layer_name
+
+    @property
+    def counted(self) -> list[Any]:
+        """The names of its counts, each a column of the record: ("events", input, part) for spikes received."""
+        received = [
             ("events", number, place)
             for number, parts in enumerate(self.parts)
             for place, part in enumerate(parts)
             if self.cost.inputs and part.spikes
         ]
         fed_back = self.cost.recurrence is not None and self.cost.recurrence.spikes
-        if not self.inputs:  # it makes a mask
+        if self.node.makes_mask:
             return []
-        return ["steps", *heard, *["spikes"] * (self.cost.spikes is not None), *["fed_back"] * fed_back]
+        return ["steps", *received, *["spikes"] * (self.cost.spikes is not None), *["fed_back"] * fed_back]
 
     @property
-    def last_step_alone(self):
-        return isinstance(self.layer, keras.layers.RNN) and not self.layer.return_sequences
+    def last_step_alone(self) -> bool:
+        """Whether the layer returns its last step alone."""
+        return _returns_last_step(self.node.layer)
 
     @property
-    def refuses_padding(self):
-        """Whether padding at the end of a path would change what the layer hands on for the steps that count."""
-        return self.cost.hands_on == "reshaped" or getattr(self.layer, "go_backwards", False)
+    def refuses_padding(self) -> bool:
+        """Whether padding at the end of a path would change what the layer emits at the steps that count."""
+        return self.cost.hands_on == "reshaped" or getattr(self.node.layer, "go_backwards", False)
 
 
-def plan_of(model):
-    """Every call of a layer in the order of running.
+def plan_of(graph: Graph) -> tuple[Call, ...]:
+    """What is counted in every node of a network, in the order of the nodes.
 
     Args:
-        model: a model as `kspike_reg.network.graph.graph_of` reads it.
-
-    Returns:
-        (calls, slots of the model's outputs); the model's inputs lie in slots 0, 1, ...
+        graph: the network.
 
     Raises:
-        InputError: a model that cannot be looked into, a layer that nobody registered, or one that is used in a way
-            that cannot be counted.
+        InputError: a layer that nobody registered, or one that is used in a way that cannot be counted.
     """
-    graph = graph_of(model, "profile")
-    parts = {slot: (Part(tensor.name, tensor.shape[-1], False),) for slot, tensor in enumerate(graph.inputs)}
-    calls = tuple(_call(use, parts) for use in graph.uses)
-    return calls, graph.outputs
+    parts = {value: (Part(tensor.name, tensor.shape[-1], False),) for value, tensor in enumerate(graph.inputs)}
+    return tuple(_call(node, parts) for node in graph.nodes)
 
 
-def _call(use, parts):
-    """The call behind one use; `parts` knows what it hears, and what it hands on when done."""
-    layer, name, shape = use.layer, use.layer_name, use.given[0].shape
-    heard, inputs = use.heard, use.inputs
-    if use.makes_mask:
-        heard, inputs, cost = (), (), Cost()
+def _call(node: Node, parts: dict[int, tuple[Part, ...]]) -> Call:
+    """What is counted in one node; `parts` knows its inputs, and its outputs when done."""
+    layer, name, shape = node.layer, node.layer_name, node.output_tensors[0].shape
+    if node.makes_mask:
+        inputs, cost = (), Cost()
     else:
-        cost = cost_of(layer, shape)
-        _check(layer, name, cost, heard, use.given)
-    sources = tuple(parts[slot] for slot in inputs)
-    parts[use.outputs[0]] = _HANDED_ON[cost.hands_on](name, shape[-1] if shape else 1, sources)
-    for slot in use.outputs[1:]:
-        parts[slot] = ()
-    call = Call(
-        layer=layer,
-        name=name,
-        cost=cost,
-        arguments=use.arguments,
-        slots=use.slots,
-        inputs=inputs,
-        outputs=use.outputs,
-        parts=sources,
-    )
-    if cost.spikes is None or not call.last_step_alone:
-        return call
-    return Call(**vars(call) | {"twin": _twin(layer, heard[0].shape)})
+        inputs, cost = node.inputs, cost_of(layer, shape)
+        _check(layer, name, cost, node.input_tensors, node.output_tensors)
+    sources = tuple(parts[value] for value in inputs)
+    parts[node.outputs[0]] = _EMITTED[cost.hands_on](name, shape[-1] if shape else 1, sources)
+    for value in node.outputs[1:]:
+        parts[value] = ()
+    fires_elsewhere = callable(cost.spikes) and _returns_last_step(layer)
+    return Call(node, cost, sources, _twin(layer, node.input_tensors[0].shape) if fires_elsewhere else None)
+
+
+def _returns_last_step(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.RNN) and not layer.return_sequences
 
 
 def _one_part(spikes):
-    return lambda name, width, heard: (Part(name, width, spikes),)
+    return lambda name, width, inputs: (Part(name, width, spikes),)
 
 
-def _reshaped(name, width, heard):
-    (parts,) = heard
+def _reshaped(name, width, inputs):
+    (parts,) = inputs
     return (Part("+".join(dict.fromkeys(part.source for part in parts)), width, all(part.spikes for part in parts)),)
 
 
-# What a layer hands on, by `Cost.hands_on`, from its name, the width of its output and the parts of its inputs.
-_HANDED_ON = {
+# What a layer emits, by `Cost.hands_on`, from its name, the width of its output and the parts of its inputs.
+_EMITTED = {
     "spikes": _one_part(True),
     "values": _one_part(False),
-    "same": lambda name, width, heard: heard[0],
-    "repeated": lambda name, width, heard: heard[0],
-    "joined": lambda name, width, heard: tuple(part for parts in heard for part in parts),
+    "same": lambda name, width, inputs: inputs[0],
+    "repeated": lambda name, width, inputs: inputs[0],
+    "joined": lambda name, width, inputs: tuple(part for parts in inputs for part in parts),
     "reshaped": _reshaped,
 }
 
@@ -147,8 +133,8 @@ _HANDED_ON = {
 def _check(layer, name, cost, tensors, outputs):
     """Refuse what would be counted wrongly."""
     who = f"profile: the layer {name!r}"
-    if cost.hands_on not in _HANDED_ON:
-        raise InputError(f"{who}: unknown hands_on={cost.hands_on!r}; choose one of {', '.join(_HANDED_ON)}")
+    if cost.hands_on not in _EMITTED:
+        raise InputError(f"{who}: unknown hands_on={cost.hands_on!r}; choose one of {', '.join(_EMITTED)}")
     if not cost.several and len(tensors) != 1:
         raise InputError(
             f"{who} is called with {len(tensors)} tensors; expected one: initial states and masks as tensors are not "
@@ -173,7 +159,7 @@ def _check(layer, name, cost, tensors, outputs):
 
 
 def _twin(layer, shape):
-    """A layer around the same cell that hands on all steps."""
+    """A layer around the same cell that returns all steps."""
     twin = type(layer).from_config(layer.get_config() | {"return_sequences": True})
     twin.cell = layer.cell
     twin.build(shape)

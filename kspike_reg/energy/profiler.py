@@ -1,14 +1,16 @@
 """Counting the operations of a network on given data: `profile`."""
 
 import weakref
+from typing import Any
 
+import keras
 import numpy as np
 
 from kspike_reg.energy.plan import plan_of
 from kspike_reg.energy.recorder import Recorder
 from kspike_reg.energy.report import EnergyReport, LayerCounts, Projection
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.network.graph import functional_of
+from kspike_reg.network.graph import functional_of, graph_of
 from kspike_reg.network.inputs import arrays_for, fitting, is_paths
 
 __all__ = ["profile"]
@@ -16,15 +18,15 @@ __all__ = ["profile"]
 # In place of the number of an input and the place of a part in it.
 RECURRENT = ("recurrent", None)
 
-# Recorders by the graph that they run: compiling takes seconds. They hold the layers, not the graph.
+# Recorders by the model that they run: compiling takes seconds. They hold its layers, not the model.
 _RECORDERS = weakref.WeakKeyDictionary()
 
 
-def profile(model, inputs, mask=None, batch_size=256, bits=32):
+def profile(model: keras.Model, inputs: Any, mask: Any = None, batch_size: int = 256, bits: int = 32) -> EnergyReport:
     """Run a network and count its operations, exactly, by layer and by source.
 
-    Spiking layers of this package hand on spikes where `output="spikes"`, so the layers after them are driven by
-    events; everything else hands on real values. See `kspike_reg.energy.counts` for what an operation is. Dropout and
+    Spiking layers of this package emit spikes where `output="spikes"`, so the layers after them are driven by events;
+    everything else emits real values. See `kspike_reg.energy.counts` for what an operation is. Dropout and
     other layers that act in training alone cost nothing. The layers run as in `model.predict`, batch by batch, and
     the spikes are counted on the way, so memory does not grow with the data.
 
@@ -46,13 +48,14 @@ def profile(model, inputs, mask=None, batch_size=256, bits=32):
         InputError: no data, shapes that do not fit the model, numbers that are not finite, a layer that nobody
             registered or that is used in a way that cannot be counted, or an answer that is not finite.
     """
-    graph = functional_of(model, "profile")
+    functional = functional_of(model, "profile")
     require_whole("profile", batch_size=batch_size, bits=bits)
-    if graph not in _RECORDERS:
-        calls, outputs = plan_of(graph)
-        _RECORDERS[graph] = calls, Recorder(calls, outputs)
-    calls, recorder = _RECORDERS[graph]
-    inputs, mask = _checked(graph, inputs, mask)
+    if functional not in _RECORDERS:
+        graph = graph_of(functional, "profile")
+        calls = plan_of(graph)
+        _RECORDERS[functional] = calls, Recorder(graph, calls)
+    calls, recorder = _RECORDERS[functional]
+    inputs, mask = _checked(recorder.graph, inputs, mask)
     if mask is not None:
         refusing = [call.name for call in calls if call.refuses_padding]
         if refusing:
@@ -141,45 +144,45 @@ def _mask(mask, arrays, names):
 
 
 def _layers(calls, counts, bits):
-    """One `LayerCounts` for each layer that is used, over all of its calls."""
-    uses = {}
+    """One `LayerCounts` for each layer, over all of its calls."""
+    by_layer = {}
     for call, counted in zip(calls, counts, strict=True):
         if counted:
-            uses.setdefault(id(call.layer), []).append((call, counted))
-    return tuple(_layer(each, bits) for each in uses.values())
+            by_layer.setdefault(id(call.node.layer), []).append((call, counted))
+    return tuple(_layer(each, bits) for each in by_layer.values())
 
 
-def _layer(uses, bits):
-    first, _ = uses[0]
-    layer, cost = first.layer, first.cost
-    steps = sum(counted["steps"] for _, counted in uses)
+def _layer(calls, bits):
+    first, _ = calls[0]
+    layer, cost = first.node.layer, first.cost
+    steps = sum(counted["steps"] for _, counted in calls)
     fires = cost.spikes is not None
-    spikes = sum(counted["spikes"] for _, counted in uses) if fires else None
+    spikes = sum(counted["spikes"] for _, counted in calls) if fires else None
     updates = steps * cost.neurons
     active = spikes if fires else updates
     return LayerCounts(
         name=first.name,
         kind=type(layer).__name__,
-        calls=len(uses),
+        calls=len(calls),
         steps=steps,
-        projections=_projections(uses),
-        connections=sum(projection.connections for projection in _projections(uses[:1])),
+        projections=_projections(calls),
+        connections=sum(projection.connections for projection in _projections(calls[:1])),
         neurons=cost.neurons,
         bias_additions=steps * cost.biases,
         spikes=spikes,
         active_updates=active,
         idle_updates=updates - active,
         parameters=sum(int(np.prod(weight.shape)) for weight in getattr(layer, "weights", ())),
-        state=len(uses) * cost.state,
+        state=len(calls) * cost.state,
         bits=bits,
         note=cost.note,
     )
 
 
-def _projections(uses):
+def _projections(calls):
     """The synapses of a layer by source; those that several calls share add up."""
     found = {}
-    for call, counted in uses:
+    for call, counted in calls:
         cost, steps = call.cost, counted["steps"]
         if cost.inputs is not None:
             for number, parts in enumerate(call.parts):

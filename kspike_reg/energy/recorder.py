@@ -1,8 +1,10 @@
 """Running a network while its spikes are counted, inside the compiled graph, path by path.
 
-The recorder carries a plan out with the very layers of the network and hands out integers alone, so that no spike
-record ever leaves a batch.
+The recorder runs the layers of the network itself and returns integers alone, so that no spikes ever leave a batch.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,83 +12,102 @@ from keras import ops
 # The masks that tensors carry have no public name.
 from keras.src.backend.common.masking import get_keras_mask
 
+from kspike_reg.energy.plan import Call
+from kspike_reg.network.execute import GraphModel, call_layer, execute
+from kspike_reg.network.graph import Graph
+from kspike_reg.network.probes import states_at
+from kspike_reg.typing import Tensor
+
 __all__ = ["Recorder"]
 
 
-class Recorder(keras.Model):
-    """Carries out a plan and counts.
+class Recorder(GraphModel):
+    """Runs a network and counts.
 
     Args:
-        calls, outputs: a plan as `plan_of` gives it.
+        graph: the network.
+        calls: by node, what is counted in it, as `plan_of` returns it.
 
     Call arguments:
         data: a dictionary of "inputs", a list of tensors, and, where some steps are padding, "mask", booleans
             (batch, time).
 
     Returns:
-        Integers, shape (batch, 1 + columns): whether the network's answer is finite, and the counts of all calls in
+        Integers, shape (batch, 1 + columns): whether the network's outputs are finite, and the counts of all calls in
         the order of `columns`.
     """
 
-    def __init__(self, calls, outputs):
-        super().__init__(name="recorder", dtype="float32", autocast=False)
-        self.members = list({id(layer): layer for call in calls for layer in (call.layer, call.twin) if layer}.values())
-        self._plan = _Plan(calls, outputs)
-        self.built = True
+    def __init__(self, graph: Graph, calls: Sequence[Call]) -> None:
+        super().__init__(graph, "recorder")
+        self._plan = _Plan(calls)
 
     @property
-    def columns(self):
+    def columns(self) -> list[tuple[int, Any]]:
         """Pairs of a call's number and the name of a count."""
         return [(number, name) for number, call in enumerate(self._plan.calls) for name in call.counted]
 
-    def call(self, data):
+    def call(self, data: Any) -> Tensor:
         batch = _Batch(data.get("mask"))
         values = dict(enumerate(data["inputs"]))
-        valid = {slot: batch.mask if len(value.shape) == 3 else None for slot, value in values.items()}
+        valid = {number: batch.mask if len(tensor.shape) == 3 else None for number, tensor in values.items()}
+        calls = dict(zip(self.graph.nodes, self._plan.calls, strict=True))
         columns = []
-        for call in self._plan.calls:
-            tensors = [values[slot] for slot in call.inputs]
-            steps = batch.together([valid[slot] for slot in call.inputs] + [get_keras_mask(each) for each in tensors])
-            args, kwargs = call.arguments.fill_in({symbol: values[slot] for symbol, slot in call.slots})
-            handed_on, outputs = _run(call, batch, steps, args, kwargs)
-            counts = {"steps": batch.steps(tensors[0], steps)} if tensors else {}
-            for number, (tensor, parts) in enumerate(zip(tensors, call.parts, strict=True)):
-                start = 0
-                for place, part in enumerate(parts):
-                    if ("events", number, place) in call.counted:
-                        span = (start, start + part.width)
-                        counts["events", number, place] = batch.events(tensor, span, steps)
-                    start += part.width
+
+        def count(node, arguments, keywords):
+            call = calls[node]
+            tensors = [] if node.makes_mask else [values[number] for number in node.inputs]
+            steps = batch.together(
+                [valid[number] for number in node.inputs] + [get_keras_mask(each) for each in tensors]
+            )
+            if call.last_step_alone and batch.mask is not None and steps is not None:
+                keywords = keywords | {"mask": steps}  # else its last step is one of padding
+            outputs = call_layer(node, arguments, keywords)
+            counts = _inputs_counted(call, batch, tensors, steps)
             if call.cost.spikes is not None:
-                spikes = call.cost.spikes(outputs)
-                counts["spikes"] = batch.events(spikes, (0, spikes.shape[-1]), steps)
-                if "fed_back" in call.counted:
-                    counts["fed_back"] = counts["spikes"] - batch.last_events(spikes, steps)
-            columns += [counts[name] for name in call.counted]
+                counts |= _spikes_counted(call, batch, steps, _spikes(call, outputs, arguments, keywords))
+            columns.extend(counts[name] for name in call.counted)
             keeps_time = call.cost.hands_on not in ("reshaped", "repeated")
-            for slot, value in zip(call.outputs, keras.tree.flatten(handed_on), strict=True):
-                values[slot] = value
-                valid[slot] = steps if keeps_time and len(value.shape) == 3 else None
-        finite = [batch.finite(values[slot], valid[slot]) for slot in self._plan.outputs]
+            for number, tensor in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+                valid[number] = steps if keeps_time and len(tensor.shape) == 3 else None
+            return outputs
+
+        execute(self.graph, values, count)
+        finite = [batch.finite(values[number], valid[number]) for number in self.graph.outputs]
         return ops.stack([ops.cast(ops.all(ops.stack(finite), axis=0), "int32"), *columns], axis=1)
 
 
 class _Plan:
     """Holds the calls where Keras does not look for layers and variables."""
 
-    def __init__(self, calls, outputs):
-        self.calls, self.outputs = calls, outputs
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self.calls = calls
 
 
-def _run(call, batch, steps, args, kwargs):
-    """What the call hands on, and its outputs at all steps."""
-    if call.twin is not None:
-        outputs = call.twin(*args, **kwargs)
-        return batch.last(outputs, steps), outputs
-    if call.last_step_alone and batch.mask is not None and steps is not None:
-        kwargs = kwargs | {"mask": steps}  # else its last step is one of padding
-    outputs = call.layer(*args, **kwargs)
-    return outputs, outputs
+def _inputs_counted(call, batch, tensors, steps):
+    """Steps that count, and the spikes that each part of the inputs carried."""
+    counts = {"steps": batch.steps(tensors[0], steps)} if tensors else {}
+    for number, (tensor, parts) in enumerate(zip(tensors, call.parts, strict=True)):
+        start = 0
+        for place, part in enumerate(parts):
+            if ("events", number, place) in call.counted:
+                counts["events", number, place] = batch.events(tensor, (start, start + part.width), steps)
+            start += part.width
+    return counts
+
+
+def _spikes(call, outputs, arguments, keywords):
+    """The spikes of a layer that fires, at every step: from its neurons' state, or as its registered cost says."""
+    if isinstance(call.cost.spikes, str):
+        return states_at(call.node, (call.cost.spikes,), outputs, arguments, keywords)[call.cost.spikes]
+    return call.cost.spikes(outputs if call.twin is None else call.twin(*arguments, **keywords))
+
+
+def _spikes_counted(call, batch, steps, spikes):
+    """Spikes that a layer fired, and those that it fed back."""
+    counts = {"spikes": batch.events(spikes, (0, spikes.shape[-1]), steps)}
+    if "fed_back" in call.counted:
+        counts["fed_back"] = counts["spikes"] - batch.last_events(spikes, steps)
+    return counts
 
 
 class _Batch:
