@@ -1,4 +1,4 @@
-"""Data: the paper's tasks, a user's own files, and the standardising of both."""
+"""Data sets: the tasks of the paper, files of the user, and the standardiser of both."""
 
 from kspike_reg.datasets.families import FAMILIES, strain_paths
 from kspike_reg.datasets.paths import Paths

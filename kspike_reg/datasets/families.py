@@ -1,25 +1,28 @@
-"""Families of strain paths: how a bar is pulled, drawn at random."""
+"""Families of strain paths, drawn at random: how a bar is loaded."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from kspike_reg.datasets.paths import SHORTEST
 from kspike_reg.errors import InputError, require_whole
+from kspike_reg.typing import FloatArray
 
 __all__ = ["FAMILIES", "cyclic", "mirror", "ramp", "strain_paths"]
 
 SEGMENTS = 5  # of a cyclic path
 
 
-def ramp(generator, paths, timesteps, maximum_strain):
+def ramp(generator: np.random.Generator, paths: int, timesteps: int, maximum_strain: float) -> FloatArray:
     """Evenly from 0 to an end drawn from U(0, maximum_strain)."""
     return _ends(generator, paths, maximum_strain) * np.linspace(0.0, 1.0, timesteps)
 
 
-def mirror(generator, paths, timesteps, maximum_strain):
+def mirror(generator: np.random.Generator, paths: int, timesteps: int, maximum_strain: float) -> FloatArray:
     """Evenly from 0 to a peak drawn from U(0, maximum_strain), and back by the same strains.
 
     With an even number of steps the peak is held for two of them. Along these paths the stress is nearly a function
-    of strain and step, so they ask for little memory; see `cyclic`.
+    of strain and step, so they need little memory; see `cyclic`.
     """
     if timesteps < 3:
         raise InputError(f"mirror: the way up and back needs at least 3 steps, received {timesteps}")
@@ -27,11 +30,11 @@ def mirror(generator, paths, timesteps, maximum_strain):
     return _ends(generator, paths, maximum_strain) * np.concatenate([up, up[::-1][timesteps % 2 :]])
 
 
-def cyclic(generator, paths, timesteps, maximum_strain):
+def cyclic(generator: np.random.Generator, paths: int, timesteps: int, maximum_strain: float) -> FloatArray:
     """From 0 in five linear segments that end at strains drawn from U(-maximum_strain, maximum_strain).
 
-    The steps at which the path turns are drawn too, without repetition; the last segment ends with the path. No step
-    and no strain tells the stress here: it depends on all that went before.
+    The steps at which the path turns are drawn too, without repetition; the last segment ends with the path. Neither
+    the step nor the strain determines the stress here: it depends on the whole path before.
     """
     if timesteps <= SEGMENTS:
         raise InputError(f"cyclic: {SEGMENTS} segments need at least {SEGMENTS + 1} steps, received {timesteps}")
@@ -47,14 +50,26 @@ def cyclic(generator, paths, timesteps, maximum_strain):
     return begin + (stop - begin) * (steps - start) / (end - start)
 
 
-FAMILIES = {"ramp": ramp, "mirror": mirror, "cyclic": cyclic}
+# A family is a function (generator, paths, timesteps, maximum_strain) that returns strain of shape (paths, timesteps).
+FAMILIES: dict[str, Callable[[np.random.Generator, int, int, float], FloatArray]] = {
+    "ramp": ramp,
+    "mirror": mirror,
+    "cyclic": cyclic,
+}
 
 
-def strain_paths(owner, family, paths, timesteps, seed, maximum_strain):
-    """Strain paths of a family, from a seed.
+def strain_paths(
+    caller: str,
+    family: str,
+    paths: int,
+    timesteps: int,
+    seed: int | np.random.SeedSequence,
+    maximum_strain: float,
+) -> FloatArray:
+    """Draw strain paths of a family from a seed.
 
     Args:
-        owner: who asks, for messages.
+        caller: name for messages.
         family: a name in `FAMILIES`.
         paths: number of paths.
         timesteps: steps of each path, the unstrained first one included; at least two, six for cyclic paths.
@@ -65,23 +80,29 @@ def strain_paths(owner, family, paths, timesteps, seed, maximum_strain):
         Shape (paths, timesteps).
 
     Raises:
-        InputError: a number out of its range or an unknown family.
+        InputError: a number out of its range, an unknown family, or a family that returns another shape.
     """
     if family not in FAMILIES:
-        raise InputError(f"{owner}: unknown family of paths {family!r}; choose one of {', '.join(FAMILIES)}")
-    require_sizes(owner, paths, timesteps, seed)
+        raise InputError(f"{caller}: unknown family of paths {family!r}; choose one of {', '.join(FAMILIES)}")
+    require_sizes(caller, paths, timesteps, seed)
     if not 0 < maximum_strain < np.inf:
-        raise InputError(f"{owner}: expected a maximum strain > 0, received {maximum_strain!r}")
-    return FAMILIES[family](np.random.default_rng(seed), paths, timesteps, maximum_strain)
+        raise InputError(f"{caller}: expected a maximum strain > 0, received {maximum_strain!r}")
+    strain = FAMILIES[family](np.random.default_rng(seed), paths, timesteps, maximum_strain)
+    if np.shape(strain) != (paths, timesteps):
+        raise InputError(
+            f"{family}: expected the family to return strain of shape {(paths, timesteps)}, (paths, timesteps), "
+            f"received shape {np.shape(strain)}"
+        )
+    return strain
 
 
-def require_sizes(owner, paths, timesteps, seed):
-    """Raise InputError unless the sizes and the seed of a data set make sense."""
-    require_whole(owner, paths=paths)
-    require_whole(owner, least=SHORTEST, timesteps=timesteps)
+def require_sizes(caller: str, paths: int, timesteps: int, seed: int | np.random.SeedSequence) -> None:
+    """Refuse sizes and seeds with which no data set can be drawn."""
+    require_whole(caller, paths=paths)
+    require_whole(caller, least=SHORTEST, timesteps=timesteps)
     if not isinstance(seed, np.random.SeedSequence):
-        require_whole(owner, least=0, seed=seed)
+        require_whole(caller, least=0, seed=seed)
 
 
-def _ends(generator, paths, maximum_strain):
+def _ends(generator: np.random.Generator, paths: int, maximum_strain: float) -> FloatArray:
     return generator.uniform(0.0, maximum_strain, size=(paths, 1))

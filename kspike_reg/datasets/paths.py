@@ -1,8 +1,11 @@
-"""The one shape in which data travel through the package: a set of paths, shorter ones padded."""
+"""The one form in which data travel through the package: a set of paths, shorter ones padded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kspike_reg.errors import InputError
 
@@ -16,13 +19,13 @@ class Paths:
     """Input paths and, where known, target paths, all in physical units.
 
     Args:
-        inputs: shape (n, T, features); what lies beyond a path's length is padding and never looked at.
+        inputs: shape (n, T, features); values beyond the length of a path are padding and never read.
         targets: shape (n, T, outputs), or None where only the inputs are known.
         input_names, target_names: one name for each feature and output.
-        lengths: steps of each path, shape (n,); None where all have T.
+        lengths: steps of each path, shape (n,); None means T for all.
         labels: a label for each path; None numbers them.
         steps: the position of each step in its path, shape (n, T); None counts from zero.
-        units: unit of each quantity by its name; what is not named has none.
+        units: unit of each quantity by its name; a quantity that is not named has none.
         source: what the data are and where they come from, for reports; JSON-serialisable.
 
     Raises:
@@ -31,15 +34,15 @@ class Paths:
 
     inputs: np.ndarray
     targets: np.ndarray | None
-    input_names: tuple
-    target_names: tuple = ()
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...] = ()
     lengths: np.ndarray | None = None
     labels: tuple | None = None
     steps: np.ndarray | None = None
-    units: dict = field(default_factory=dict)
-    source: dict = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         inputs = np.asarray(self.inputs, dtype=np.float64)
         if inputs.ndim != 3 or 0 in inputs.shape:
             raise InputError(f"Paths: expected inputs of shape (paths, steps, features), received {inputs.shape}")
@@ -77,26 +80,26 @@ class Paths:
                     "expected a finite number"
                 )
 
-    def __repr__(self):
-        """What is in it, in one line: the arrays themselves would fill screens."""
+    def __repr__(self) -> str:
+        """Describe the set in one line: the arrays themselves would fill screens."""
         shortest, longest = min(self.lengths), max(self.lengths)
         steps = f"{longest} steps" if shortest == longest else f"{shortest} to {longest} steps"
         names = [", ".join(map(self._labelled, side)) for side in (self.input_names, self.target_names) if side]
         return f"Paths({len(self)} of {steps}: {' -> '.join(names)})"
 
-    def _labelled(self, name):
+    def _labelled(self, name: str) -> str:
         return f"{name} / {self.units[name]}" if name in self.units else name
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.inputs)
 
     @property
-    def mask(self):
+    def mask(self) -> NDArray[np.bool_]:
         """True where a step belongs to its path, shape (n, T)."""
         return np.arange(self.inputs.shape[1]) < self.lengths[:, None]
 
-    def take(self, indices):
-        """The paths at `indices`, in that order."""
+    def take(self, indices: Sequence[int]) -> "Paths":
+        """Return the paths at `indices`, in that order."""
         return replace(
             self,
             inputs=self.inputs[indices],
@@ -106,12 +109,12 @@ class Paths:
             steps=self.steps[indices],
         )
 
-    def split(self, fractions=(0.7, 0.15, 0.15), seed=0):
-        """Deal the paths out at random into sets that share none.
+    def split(self, fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0) -> list["Paths"]:
+        """Distribute the paths at random over sets that share none.
 
         Args:
             fractions: share of each set, positive, summing to one; each set gets at least one path.
-            seed: of the dealing.
+            seed: of the random order.
 
         Returns:
             A list of `Paths`, one for each fraction.
@@ -128,7 +131,7 @@ class Paths:
             )
         order = np.random.default_rng(seed).permutation(len(self))
         ends = np.round(np.cumsum(fractions) * len(self)).astype(int)
-        # Every set keeps at least one path, whatever the rounding.
+        # Rounding must not leave a set without a path.
         for index in range(len(ends)):
             ends[index] = max(ends[index], index + 1, ends[index - 1] + 1 if index else 1)
             ends[index] = min(ends[index], len(self) - (len(ends) - 1 - index))

@@ -1,25 +1,37 @@
-"""A user's own paths from CSV and NPZ files, with errors that name the file, the line and the column."""
+"""Paths from CSV and NPZ files of the user, with errors that name the file, the line and the column."""
 
 import csv
 import difflib
 import zipfile
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 
 from kspike_reg.datasets.paths import Paths
 from kspike_reg.errors import InputError
+from kspike_reg.typing import FloatArray
 
 __all__ = ["read", "write_csv"]
 
 
-def read(file, inputs, targets=(), *, path_column="path", step_column="step", units=None):
+def read(
+    file: str | PathLike,
+    inputs: Sequence[str],
+    targets: Sequence[str] = (),
+    *,
+    path_column: str = "path",
+    step_column: str = "step",
+    units: dict[str, str] | None = None,
+) -> Paths:
     """Read paths from a CSV or NPZ file, chosen by its suffix.
 
-    CSV: one line for each step, with a column that tells the path, one that orders its steps, and the quantities.
+    CSV: one line for each step, with a column that identifies the path, one that orders its steps, and the quantities.
     Paths may differ in length, and lines may come in any order.
 
     NPZ: one array for each quantity, shape (paths, steps), and optionally `lengths`, shape (paths,). An array
@@ -28,15 +40,15 @@ def read(file, inputs, targets=(), *, path_column="path", step_column="step", un
     Args:
         file: the file's name.
         inputs, targets: names of the quantities; no targets where only inputs are known.
-        path_column, step_column: names of the columns that tell the path and order its steps (CSV).
-        units: unit of each quantity by its name, for the labels of figures; what is not named has none.
+        path_column, step_column: names of the columns that identify the path and order its steps (CSV).
+        units: unit of each quantity by its name, for the labels of figures; a quantity that is not named has none.
 
     Returns:
         `Paths`, in the order of their first lines.
 
     Raises:
         InputError: the file cannot be read, a unit is given for none of the quantities, a column is missing, a
-            cell is no finite number, a step comes twice, or a path has one step.
+            cell is not a finite number, a step occurs twice, or a path has one step.
     """
     file = Path(file)
     if file.suffix.lower() not in _READERS:
@@ -59,12 +71,20 @@ def read(file, inputs, targets=(), *, path_column="path", step_column="step", un
     return replace(paths, units=dict(units or {}))
 
 
-def write_csv(file, paths, values, names, *, path_column="path", step_column="step"):
+def write_csv(
+    file: str | PathLike | TextIO,
+    paths: Paths,
+    values: np.ndarray,
+    names: Sequence[str],
+    *,
+    path_column: str = "path",
+    step_column: str = "step",
+) -> None:
     """Write one line for each step of `paths`: path, step and `values`, shape (n, T, len(names)).
 
     Args:
         file: an open text file or a name.
-        paths: the `Paths` that the values belong to; its padding is left out.
+        paths: the `Paths` that the values belong to; padding is left out.
         values: shape (n, T, len(names)), in physical units.
         names: one column name for each value.
         path_column, step_column: names of the columns for path and step.
@@ -81,7 +101,7 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
         )
     mask = paths.mask
     steps = paths.steps[mask]
-    with np.errstate(invalid="ignore"):  # beyond 2**63, where the comparison below says no
+    with np.errstate(invalid="ignore"):  # beyond 2**63, where the comparison below fails
         whole = np.asarray(steps, dtype=np.int64)
     columns = {
         path_column: np.repeat(np.array(paths.labels, dtype=object), paths.lengths),
@@ -91,7 +111,9 @@ def write_csv(file, paths, values, names, *, path_column="path", step_column="st
     pd.DataFrame(columns).to_csv(file, index=False)
 
 
-def _read_csv(file, inputs, targets, path_column, step_column):
+def _read_csv(
+    file: Path, inputs: tuple[str, ...], targets: tuple[str, ...], path_column: str, step_column: str
+) -> Paths:
     table = _table(file, (path_column, step_column, *inputs, *targets))
     values = {name: _numbers(file, table[name]) for name in (step_column, *inputs, *targets)}
     if (table[path_column] == "").any():
@@ -107,12 +129,12 @@ def _read_csv(file, inputs, targets, path_column, step_column):
         first = twice.argmax()
         raise InputError(
             f"{file}, lines {lines[first]} and {lines[first + 1]}: path {labels[of_path[first]]!r} has "
-            f"step {steps[first]:g} twice; number the steps of a path apart"
+            f"step {steps[first]:g} twice; give each step of a path its own number"
         )
     lengths = np.bincount(of_path)
     position = np.arange(len(of_path)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
-    def padded(names):
+    def padded(names: tuple[str, ...]) -> FloatArray:
         array = np.zeros((len(lengths), lengths.max(), len(names)))
         for index, name in enumerate(names):
             array[of_path, position, index] = values[name][order]
@@ -132,8 +154,8 @@ def _read_csv(file, inputs, targets, path_column, step_column):
     )
 
 
-def _table(file, wanted):
-    """The columns `wanted` as text, the index telling on which line each row begins."""
+def _table(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
+    """Return the columns `wanted` as text; the index holds the line on which each row begins."""
     rows, line, rest = [], [], 0
     with open(file, encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
@@ -152,7 +174,7 @@ def _table(file, wanted):
     _require(file, "column", wanted, header)
     for name in wanted:
         if header.count(name) > 1:
-            raise InputError(f"{file}, line {line[0]}: the column {name!r} comes twice; give each a name of its own")
+            raise InputError(f"{file}, line {line[0]}: the column {name!r} occurs twice; give each column its own name")
     for number, row in zip(line, rows, strict=True):
         if any(row[len(header) :]):
             raise InputError(f"{file}, line {number}: {len(row)} cells, but the header names {len(header)} columns")
@@ -163,9 +185,11 @@ def _table(file, wanted):
     return pd.DataFrame({name: [row[place] for row in rows[1:]] for name, place in places.items()}, index=line[1:])
 
 
-def _read_npz(file, inputs, targets, _path_column, _step_column):
+def _read_npz(
+    file: Path, inputs: tuple[str, ...], targets: tuple[str, ...], _path_column: str, _step_column: str
+) -> Paths:
     try:
-        # numpy leaves a file open that it fails to read.
+        # NumPy does not close a file that it fails to read.
         with open(file, "rb") as stream:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
@@ -173,7 +197,7 @@ def _read_npz(file, inputs, targets, _path_column, _step_column):
             arrays = {name: archive[name] for name in archive.files}
             others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
             if others:
-                raise InputError(f"{file}: {others[0]!r} is no array; expected an archive made by numpy.savez")
+                raise InputError(f"{file}: {others[0]!r} is not an array; expected an archive made by numpy.savez")
     except _DAMAGE as error:
         if isinstance(error, InputError):
             raise
@@ -205,20 +229,20 @@ def _read_npz(file, inputs, targets, _path_column, _step_column):
     )
 
 
-# What numpy and zipfile raise over a damaged archive: a wrong size, checksum, method, version, flag, header.
+# What NumPy and zipfile raise for a damaged archive: a wrong size, checksum, method, version, flag, header.
 _DAMAGE = (ValueError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError)
 
 _READERS = {".csv": _read_csv, ".npz": _read_npz}
 
 
-def _paths(file, **fields):
+def _paths(file: Path, **fields: Any) -> Paths:
     try:
         return Paths(**fields, source={"file": file.name})
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
 
-def _require(file, kind, wanted, found):
+def _require(file: Path, kind: str, wanted: Iterable[str], found: Sequence[str]) -> None:
     for name in wanted:
         if name in found:
             continue
@@ -227,8 +251,8 @@ def _require(file, kind, wanted, found):
         raise InputError(f"{file}: no {kind} {name!r}; the {kind}s are {', '.join(map(repr, found))}{hint}")
 
 
-def _numbers(file, column):
-    """A column of cells as float64, or an error that names the first cell that is no finite number."""
+def _numbers(file: Path, column: pd.Series) -> FloatArray:
+    """Return a column of cells as float64; the error names the first cell that is not a finite number."""
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(numbers)
     if wrong.any():

@@ -1,10 +1,13 @@
-"""Mean zero, deviation one: networks train on standardised data, users live in physical units."""
+"""Mean zero, deviation one: networks train on standardised data, users work in physical units."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from kspike_reg.errors import InputError
+from kspike_reg.typing import FloatArray
 
 __all__ = ["Standardiser"]
 
@@ -21,14 +24,14 @@ class Standardiser:
         lower, upper: the smallest and the largest value of each quantity; None where they are not known.
     """
 
-    mean: tuple
-    deviation: tuple
-    names: tuple
-    lower: tuple | None = None
-    upper: tuple | None = None
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    names: tuple[str, ...]
+    lower: tuple[float, ...] | None = None
+    upper: tuple[float, ...] | None = None
 
     @classmethod
-    def fit(cls, values, names, mask=None):
+    def fit(cls, values: ArrayLike, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> "Standardiser":
         """Take mean, population standard deviation and range from the training set.
 
         Args:
@@ -37,8 +40,8 @@ class Standardiser:
             mask: True where a step counts, shape of `values` without its last axis; None counts all.
 
         Raises:
-            InputError: no values, or a quantity that is constant, or that single precision, in which networks
-                compute, cannot hold or resolve.
+            InputError: no values, a quantity that is constant, or one that float32, in which networks compute, cannot
+                hold or resolve.
         """
         values = np.asarray(values, dtype=np.float64)
         values = values.reshape(-1, values.shape[-1]) if mask is None else values[mask]
@@ -50,7 +53,7 @@ class Standardiser:
                     f"{name} is constant, {column[0]:g} throughout (standard deviation 0), and cannot be "
                     "standardised; leave it out or give data in which it varies"
                 )
-            # A quarter of the range, since differences and products of such numbers must fit too.
+            # A quarter of the range, since differences and products of such numbers must fit as well.
             if not np.abs(column).max() <= SINGLE.max / 4:
                 raise InputError(f"{name} reaches {np.abs(column).max():g}, too large for float32; change its unit")
         mean, deviation = values.mean(axis=0), values.std(axis=0)
@@ -64,10 +67,10 @@ class Standardiser:
         mean, deviation, lower, upper = (tuple(numbers.tolist()) for numbers in (mean, deviation, lower, upper))
         return cls(mean, deviation, tuple(names), lower, upper)
 
-    def standardise(self, values):
-        """(values - mean) / deviation, shape (..., quantities)."""
+    def standardise(self, values: ArrayLike) -> FloatArray:
+        """Return (values - mean) / deviation, shape (..., quantities)."""
         return (np.asarray(values, dtype=np.float64) - self.mean) / self.deviation
 
-    def restore(self, values):
-        """values * deviation + mean: back to physical units, shape (..., quantities)."""
+    def restore(self, values: ArrayLike) -> FloatArray:
+        """Return values * deviation + mean, in physical units, shape (..., quantities)."""
         return np.asarray(values, dtype=np.float64) * self.deviation + self.mean

@@ -1,8 +1,9 @@
-"""The paper's tasks as data sets: paths drawn from a seed, and the stress that the law gives for them."""
+"""The paper's tasks as data sets: paths drawn from a seed, and the stress that the law returns for them."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +11,20 @@ from kspike_reg import mechanics
 from kspike_reg.datasets.families import require_sizes, strain_paths
 from kspike_reg.datasets.paths import Paths
 from kspike_reg.errors import InputError, require_whole
+from kspike_reg.typing import FloatArray
 
 __all__ = ["TASKS", "Task", "elasticity", "generate", "hardening", "ramberg_osgood"]
 
 
-def elasticity(paths, *, timesteps=5, seed=0, family="ramp", maximum_strain=1e-3, youngs_modulus=2.1e5):
+def elasticity(
+    paths: int,
+    *,
+    timesteps: int = 5,
+    seed: int | np.random.SeedSequence = 0,
+    family: str = "ramp",
+    maximum_strain: float = 1e-3,
+    youngs_modulus: float = 2.1e5,
+) -> Paths:
     """Strain paths of a linear elastic bar (paper, section II-B).
 
     Args:
@@ -34,20 +44,20 @@ def elasticity(paths, *, timesteps=5, seed=0, family="ramp", maximum_strain=1e-3
 
 
 def ramberg_osgood(
-    paths,
+    paths: int,
     *,
-    timesteps=20,
-    seed=0,
-    least_yield_stress=100.0,
-    greatest_yield_stress=500.0,
-    maximum_strain=1e-2,
-    youngs_modulus=2.1e5,
-    exponent=10.0,
-):
-    """Stress-strain curves of the Ramberg-Osgood law, told apart by the yield stress (paper, section III-B).
+    timesteps: int = 20,
+    seed: int | np.random.SeedSequence = 0,
+    least_yield_stress: float = 100.0,
+    greatest_yield_stress: float = 500.0,
+    maximum_strain: float = 1e-2,
+    youngs_modulus: float = 2.1e5,
+    exponent: float = 10.0,
+) -> Paths:
+    """Stress-strain curves of the Ramberg-Osgood law, each with its own yield stress (paper, section III-B).
 
-    The strain is the same for all: evenly from 0 to `maximum_strain`. The network sees the yield stress alone, the
-    same at every step, drawn from U(least_yield_stress, greatest_yield_stress).
+    The strain is the same for all paths: evenly from 0 to `maximum_strain`. The network receives the yield stress
+    alone, the same at every step, drawn from U(least_yield_stress, greatest_yield_stress).
 
     Args:
         paths, timesteps, seed: see `strain_paths`.
@@ -61,17 +71,17 @@ def ramberg_osgood(
 
     Raises:
         InputError: a number out of its range.
-        ConvergenceError: no stress was found, which may happen only far beyond the ranges of the law.
+        ConvergenceError: no stress was found, which may happen only far outside the ranges of the law.
     """
-    owner = "ramberg_osgood"
-    require_sizes(owner, paths, timesteps, seed)
+    caller = "ramberg_osgood"
+    require_sizes(caller, paths, timesteps, seed)
     if not 0 < least_yield_stress < greatest_yield_stress < np.inf:
         raise InputError(
-            f"{owner}: expected yield stresses > 0 MPa, the least below the greatest, "
+            f"{caller}: expected yield stresses > 0 MPa, the least below the greatest, "
             f"received {least_yield_stress!r} and {greatest_yield_stress!r}"
         )
     if not 0 < maximum_strain < np.inf:
-        raise InputError(f"{owner}: expected a maximum strain > 0, received {maximum_strain!r}")
+        raise InputError(f"{caller}: expected a maximum strain > 0, received {maximum_strain!r}")
     generator = np.random.default_rng(seed)
     yield_stress = generator.uniform(least_yield_stress, greatest_yield_stress, size=(paths, 1))
     strain = np.linspace(0.0, maximum_strain, timesteps)
@@ -89,17 +99,17 @@ def ramberg_osgood(
 
 
 def hardening(
-    paths,
+    paths: int,
     *,
-    timesteps=100,
-    seed=0,
-    family="mirror",
-    maximum_strain=1e-2,
-    yield_stress=300.0,
-    youngs_modulus=2.1e5,
-    hardening_modulus=2.1e4,
-    kinematic_modulus=0.0,
-):
+    timesteps: int = 100,
+    seed: int | np.random.SeedSequence = 0,
+    family: str = "mirror",
+    maximum_strain: float = 1e-2,
+    yield_stress: float = 300.0,
+    youngs_modulus: float = 2.1e5,
+    hardening_modulus: float = 2.1e4,
+    kinematic_modulus: float = 0.0,
+) -> Paths:
     """Strain paths of an elastic-plastic bar with isotropic hardening (paper, section IV-B).
 
     Args:
@@ -123,7 +133,9 @@ def hardening(
     return _stress_of("strain", strain, mechanics.isotropic_hardening(strain, **constants), {}, source)
 
 
-def _stress_of(name, inputs, stress, units, source):
+def _stress_of(
+    name: str, inputs: FloatArray, stress: FloatArray, units: dict[str, str], source: dict[str, Any]
+) -> Paths:
     return Paths(
         inputs=inputs[..., None],
         targets=stress[..., None],
@@ -139,27 +151,28 @@ class Task:
     """How a task draws its paths, and the paper's sizes.
 
     Args:
-        draw: a function (paths, *, timesteps, seed, ...) that returns `Paths`.
+        draw: a function (paths, *, timesteps, seed, ...) that returns `Paths` with targets. They may have any number
+            of inputs and targets: networks, tables and figures take their widths from the data.
         timesteps: steps of a path.
         sizes: paths for training, validation and test.
-        family: the paper's family of strain paths; None where the task has but one.
+        family: the paper's family of strain paths; None where the task has only one, and `draw` takes no family.
     """
 
-    draw: Callable
+    draw: Callable[..., Paths]
     timesteps: int
-    sizes: tuple
+    sizes: tuple[int, int, int]
     family: str | None = None
 
 
-TASKS = {
+TASKS: dict[str, Task] = {
     "elasticity": Task(elasticity, 5, (1024, 1024, 1024), "ramp"),
     "ramberg-osgood": Task(ramberg_osgood, 20, (1024, 1024, 1024)),
     "hardening": Task(hardening, 100, (10240, 1024, 1024), "mirror"),
 }
 
 
-def generate(task, sizes=None, *, seed=0, **options):
-    """Training, validation and test set of a task, from independent streams of one seed.
+def generate(task: str, sizes: Sequence[int] | None = None, *, seed: int = 0, **options: Any) -> list[Paths]:
+    """Draw training, validation and test set of a task, from independent streams of one seed.
 
     Args:
         task: a name in `TASKS`.
@@ -171,7 +184,7 @@ def generate(task, sizes=None, *, seed=0, **options):
         A list of `Paths`, one for each size.
 
     Raises:
-        InputError: an unknown task or an option out of its range.
+        InputError: an unknown task, an option out of its range, or a task that returns paths without targets.
     """
     if task not in TASKS:
         raise InputError(f"unknown task {task!r}; choose one of {', '.join(TASKS)}")
@@ -184,4 +197,7 @@ def generate(task, sizes=None, *, seed=0, **options):
         raise InputError(f"{task}: no such option: {', '.join(sorted(unknown))}")
     sizes = TASKS[task].sizes if sizes is None else sizes
     streams = np.random.SeedSequence(seed).spawn(len(sizes))
-    return [TASKS[task].draw(size, seed=stream, **options) for size, stream in zip(sizes, streams, strict=True)]
+    sets = [TASKS[task].draw(size, seed=stream, **options) for size, stream in zip(sizes, streams, strict=True)]
+    if any(paths.targets is None for paths in sets):
+        raise InputError(f"{task}: expected the task to return paths with targets, received none")
+    return sets

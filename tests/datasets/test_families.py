@@ -210,3 +210,11 @@ def test_an_unknown_family_is_refused_with_the_choices(family):
 def test_numbers_out_of_range_are_refused_by_name(family, changed, message):
     with pytest.raises(InputError, match=message):
         draw(family, **changed)
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 2), (8,), (8, 5)])
+def test_a_family_that_returns_another_shape_is_named(monkeypatch, shape):
+    monkeypatch.setitem(FAMILIES, "mine", lambda generator, paths, timesteps, maximum_strain: np.zeros(shape))
+    message = r"mine: expected the family to return strain of shape \(5, 8\), \(paths, timesteps\), received shape \("
+    with pytest.raises(InputError, match=message):
+        draw("mine", paths=5, timesteps=8)
