@@ -1,23 +1,28 @@
-"""The matrix products of a network in JAX, and nothing else: forward, and with both products backward.
+"""The matrix products of a network in JAX, without anything else, for the forward and the backward pass.
 
-Nothing can be left out or folded: all arrays are arguments and all results are returned. A recurrent product waits for
-the one before it, as in a recurrence, though its result is not what the next one multiplies.
+No product can be left out or folded: all arrays are arguments and all results are returned. A recurrent product waits
+for the one before it, as in a recurrence, although it does not use its result.
 """
+
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from contenders.cases import SEED, layers_of
+from implementations.cases import SEED, Case, layers_of
 
 
-def arrays(case):
-    """For each layer the arrays that are multiplied: inputs, kernel, and gradients of its currents; if it is
-    recurrent, states of all steps and the recurrent kernel.
+def arrays(case: Case) -> list[list[jax.Array]]:
+    """Factors of the matrix products of each layer.
+
+    Returns:
+        For each layer: inputs, kernel, gradients of the currents; for a recurrent layer also the states of all steps
+        and the recurrent kernel.
     """
     random = np.random.default_rng(SEED)
 
-    def normal(*shape):
+    def normal(*shape: int) -> jax.Array:
         return jnp.asarray(random.normal(size=shape).astype("float32"))
 
     arguments = []
@@ -30,13 +35,13 @@ def arrays(case):
     return arguments
 
 
-def scanned(rows, kernel):
-    """rows[t] times the kernel, one step after the other."""
+def looped(rows: jax.Array, kernel: jax.Array) -> jax.Array:
+    """rows[t] @ kernel in a scan, one step after the other."""
     return jax.lax.scan(lambda nothing, row: (nothing, row @ kernel), None, rows)[1]
 
 
-def laid_out(rows, kernel):
-    """The same as operations of their own, each waiting for the one before."""
+def unrolled(rows: jax.Array, kernel: jax.Array) -> list[jax.Array]:
+    """rows[t] @ kernel as one operation per step, each waiting for the one before."""
     results = []
     for row in rows:
         if results:
@@ -45,29 +50,29 @@ def laid_out(rows, kernel):
     return results
 
 
-def functions(case, steps_of):
+def functions(case: Case, recurrent_matmul: Callable) -> dict[str, Callable[[], object]]:
     """Training and inference, each as a function without arguments.
 
     Args:
         case: the sizes.
-        steps_of: how recurrent products of all steps are laid out, `scanned` or `laid_out`.
+        recurrent_matmul: `looped` or `unrolled`, how to run the recurrent products of all steps.
     """
 
-    def forward(layers):
+    def forward(layers: Sequence) -> list:
         results = []
         for inputs, kernel, _, *recurrent in layers:
             results.append(inputs @ kernel)
             if recurrent:
-                results.append(steps_of(*recurrent))
+                results.append(recurrent_matmul(*recurrent))
         return results
 
-    def backward(layers):
+    def backward(layers: Sequence) -> list:
         results = []
         for number, (inputs, kernel, gradients, *recurrent) in reversed(list(enumerate(layers))):
             if recurrent:
                 states, recurrent_kernel = recurrent
                 by_step = gradients.reshape(*states.shape[:2], recurrent_kernel.shape[1])
-                results.append(steps_of(by_step, recurrent_kernel.T))
+                results.append(recurrent_matmul(by_step, recurrent_kernel.T))
                 results.append(states.reshape(-1, states.shape[2]).T @ gradients)
             results.append(inputs.T @ gradients)
             if number:
@@ -83,4 +88,4 @@ def functions(case, steps_of):
     }
 
 
-FORMS = {"2-D products, steps laid out": laid_out, "2-D products, steps in a loop": scanned}
+FORMS = {"2-D matmul, steps unrolled": unrolled, "2-D matmul, steps in a loop": looped}

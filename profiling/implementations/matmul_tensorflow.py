@@ -1,22 +1,27 @@
-"""The matrix products of a network in TensorFlow, and nothing else: forward, and with both products backward.
+"""The matrix products of a network in TensorFlow, without anything else, for the forward and the backward pass.
 
-Nothing can be left out or folded: all tensors are arguments and all results are returned. A recurrent product waits
-for the one before it, as in a recurrence, though its result is not what the next one multiplies.
+No product can be left out or folded: all tensors are arguments and all results are returned. A recurrent product waits
+for the one before it, as in a recurrence, although it does not use its result.
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from contenders.cases import SEED, layers_of
+from implementations.cases import SEED, Case, layers_of
 
 
-def tensors(case):
-    """For each layer the tensors that are multiplied: inputs, kernel, and gradients of its currents; if it is
-    recurrent, states of all steps, recurrent kernel, and the gradients step by step.
+def tensors(case: Case) -> list[list[tf.Tensor]]:
+    """Factors of the matrix products of each layer.
+
+    Returns:
+        For each layer: inputs, kernel, gradients of the currents; for a recurrent layer also the states of all steps
+        and the recurrent kernel.
     """
     random = np.random.default_rng(SEED)
 
-    def normal(*shape):
+    def normal(*shape: int) -> tf.Tensor:
         return tf.constant(random.normal(size=shape).astype("float32"))
 
     arguments = []
@@ -29,8 +34,8 @@ def tensors(case):
     return arguments
 
 
-def laid_out(rows, kernel, transposed):
-    """rows[t] times the kernel, one step waiting for the other, as operations of their own."""
+def unrolled(rows: tf.Tensor, kernel: tf.Tensor, transposed: bool) -> list[tf.Tensor]:
+    """rows[t] @ kernel as one operation per step, each waiting for the one before."""
     results, before = [], []
     for row in tf.unstack(rows):
         with tf.control_dependencies(before):
@@ -39,8 +44,8 @@ def laid_out(rows, kernel, transposed):
     return results
 
 
-def looped(rows, kernel, transposed):
-    """The same in a loop of the graph, into one array."""
+def looped(rows: tf.Tensor, kernel: tf.Tensor, transposed: bool) -> tf.Tensor:
+    """rows[t] @ kernel in a loop of the graph, into one array."""
     steps = rows.shape[0]
     columns = kernel.shape[0 if transposed else 1]
     results = tf.TensorArray(tf.float32, steps, element_shape=(rows.shape[1], columns))
@@ -53,29 +58,29 @@ def looped(rows, kernel, transposed):
     return results.stack()
 
 
-def functions(case, steps_of):
+def functions(case: Case, recurrent_matmul: Callable) -> dict[str, Callable[[], object]]:
     """Training and inference, each as a function without arguments.
 
     Args:
         case: the sizes.
-        steps_of: how recurrent products of all steps are laid out, `laid_out` or `looped`.
+        recurrent_matmul: `unrolled` or `looped`, how to run the recurrent products of all steps.
     """
 
-    def forward(layers):
+    def forward(layers: Sequence) -> list:
         results = []
         for inputs, kernel, _, *recurrent in layers:
             results.append(tf.matmul(inputs, kernel))
             if recurrent:
-                results.append(steps_of(*recurrent, transposed=False))
+                results.append(recurrent_matmul(*recurrent, transposed=False))
         return results
 
-    def backward(layers):
+    def backward(layers: Sequence) -> list:
         results = []
         for number, (inputs, kernel, gradients, *recurrent) in reversed(list(enumerate(layers))):
             if recurrent:
                 states, recurrent_kernel = recurrent
                 by_step = tf.reshape(gradients, (*states.shape[:2], recurrent_kernel.shape[1]))
-                results.append(steps_of(by_step, recurrent_kernel, transposed=True))
+                results.append(recurrent_matmul(by_step, recurrent_kernel, transposed=True))
                 results.append(tf.matmul(tf.reshape(states, (-1, states.shape[2])), gradients, transpose_a=True))
             results.append(tf.matmul(inputs, gradients, transpose_a=True))
             if number:
@@ -88,4 +93,4 @@ def functions(case, steps_of):
     return {"training": lambda: run_both(arguments), "inference": lambda: run_forward(arguments)}
 
 
-FORMS = {"2-D products, steps laid out": laid_out, "2-D products, steps in a loop": looped}
+FORMS = {"2-D matmul, steps unrolled": unrolled, "2-D matmul, steps in a loop": looped}
