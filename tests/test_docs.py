@@ -80,7 +80,7 @@ def test_every_command_is_understood(name):
             arguments = [*arguments, "--out", "runs"]  # a sentence may leave out the folder
         if "--task" not in arguments and "--data" not in arguments and arguments[0] == "train":
             arguments = [*arguments, "--task", "elasticity"]
-        cli._parser().parse_args(arguments)
+        cli.build_parser().parse_args(arguments)
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from kspike_reg import cli
+from kspike_reg.cli.display import print_report
+from kspike_reg.cli.options import settings_of
 from kspike_reg.datasets import TASKS
 from kspike_reg.experiments import Configuration, recipe
 
@@ -29,7 +31,7 @@ def block(page, name):
 
 def demo_block(capsys):
     """The text that the command line prints for the recorded demo."""
-    cli.print_report(DEMO["test"], DEMO["data"]["units"], untrained=DEMO["untrained"])
+    print_report(DEMO["test"], DEMO["data"]["units"], untrained=DEMO["untrained"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     return "\n".join(["```", *lines, "```"]).replace("```\n\n", "```\n")
 
@@ -130,6 +132,9 @@ PROMISED = (
 )
 
 
+PEERS = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "norse": "Norse"}
+
+
 def speed_block():
     """Median ratios of the promised sizes: to the matrix products, to Keras's loop, to the fastest other package."""
     cases = {
@@ -144,15 +149,18 @@ def speed_block():
     ]
     for size in PROMISED:
         of = {mode: cases[size][mode] for mode in ("training", "inference")}
-        to_products = {
-            mode: {name: of[mode]["contenders"][name]["to products"]["median"] for name in ("kspike_reg", "naive")}
+        to_matmul = {
+            mode: {
+                name: of[mode]["implementations"][name]["relative to matmul"]["median"]
+                for name in ("kspike_reg", "naive")
+            }
             for mode in of
         }
         cells = [f"`{size[0]}`, {' x '.join(map(str, size[1:]))}"]
-        cells += [f"{to_products[mode]['kspike_reg']:.1f}" for mode in of]
-        cells += [f"{to_products['training']['naive'] / to_products['training']['kspike_reg']:.1f}"]
+        cells += [f"{to_matmul[mode]['kspike_reg']:.1f}" for mode in of]
+        cells += [f"{to_matmul['training']['naive'] / to_matmul['training']['kspike_reg']:.1f}"]
         cells += [
-            f"{of[mode]['times faster than it']['median']:.1f} ({of[mode]['fastest peer']})"
+            f"{of[mode]['times faster than it']['median']:.1f} ({PEERS[of[mode]['fastest peer']]})"
             if of[mode]["fastest peer"]
             else ""
             for mode in of
@@ -176,10 +184,10 @@ def first_steps_block():
     ]
     found = {}
     for row in record["fresh"]:
-        found.setdefault((row["kind"], row["units"], row["steps"], row["batch"]), {})[row["contender"]] = row
+        found.setdefault((row["kind"], row["units"], row["steps"], row["batch"]), {})[row["implementation"]] = row
     for size, of in found.items():
         if size[2] == 100:
-            seconds = [of[name]["first / s"] for name in ("kspike_reg compiled anew", "kspike_reg")]
+            seconds = [of[name]["first / s"] for name in ("kspike_reg, empty cache", "kspike_reg")]
             peaks = [of[name]["peak / MiB"] / 1024 for name in ("kspike_reg", "kspike_reg recomputed", "naive")]
             numbers = [f"{each:.0f}" for each in seconds] + [f"{each:.1f}" for each in peaks]
             rows.append(f"| `{size[0]}`, {' x '.join(map(str, size[1:]))} | {' | '.join(numbers)} |")
@@ -230,8 +238,8 @@ def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     makefile = (ROOT / "Makefile").read_text()
     epochs = int(re.search(r"^EPOCHS \?= (\d+)$", makefile, re.MULTILINE)[1])
     command = re.search(r"^\t.*kspike-reg (train .*) --epochs \$\(EPOCHS\)", makefile, re.MULTILINE)[1].split()
-    options = cli._parser().parse_args([*command, "--epochs", str(epochs), "--out", "runs"])
-    expected = asdict(Configuration(**(recipe(options.recipe, options.kind) | cli._settings(options))))
+    options = cli.build_parser().parse_args([*command, "--epochs", str(epochs), "--out", "runs"])
+    expected = asdict(Configuration(**(recipe(options.recipe, options.kind) | settings_of(options))))
     assert DEMO["configuration"] == json.loads(json.dumps(expected))
     paper = PAPER["configuration"]
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)

@@ -22,7 +22,7 @@ def on_files(files, config):
 
 def page():
     """The page: a section for each command."""
-    (commands,) = (action for action in cli._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (commands,) = (action for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     return "\n\n".join([HEAD, *map(describe, commands.choices.values())]) + "\n"
 
 
