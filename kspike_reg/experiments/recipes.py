@@ -1,4 +1,6 @@
-"""Training recipes: what of a configuration each one sets. The study `recipe` tells what each ingredient brings."""
+"""Training recipes: the fields of a configuration that each one sets. The study `recipe` measures each ingredient."""
+
+from typing import Any
 
 from kspike_reg.errors import InputError
 
@@ -12,24 +14,24 @@ MODERN = {
     "warm_up": 0.05,
     "clipping": 1.0,
 }
-# Memories of every length to choose from, in the neurons and in the readout.
+# Memories of every length, in the neurons and in the readout.
 INTEGRATING = MODERN | {"decay": (0.0, 1.0), "readout_decay": (0.0, 1.0)}
 
-# By the kind of neurons; "" is for those that have no entry.
-RECIPES = {
+# By name of the recipe and kind of neurons; "" is for kinds without an entry of their own.
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {"": {}},
     "modern": {
         "": MODERN | {"learning_rate": 5e-3},
         "lif": INTEGRATING,
         "rlif": INTEGRATING,
-        # An SLSTM's membrane starts small: thresholds drawn from [0, 1), as in the paper, leave most neurons silent.
-        # Its memory is in the cell, and a readout that lags only blurs it.
+        # An SLSTM's membrane is small at first: thresholds drawn from [0, 1), as in the paper, silence most neurons.
+        # Its memory is in the cell, and a slow readout only blurs it.
         "slstm": MODERN | {"threshold": (0.05, 0.15), "readout_decay": (0.0, 0.1)},
     },
 }
 
 
-def recipe(name, kind):
+def recipe(name: str, kind: str) -> dict[str, Any]:
     """The fields of a `Configuration` that a recipe sets for networks of a kind.
 
     Args:

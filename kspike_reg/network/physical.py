@@ -4,7 +4,6 @@ The range that a network was trained on is saved with them, and a model in physi
 """
 
 import math
-import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,9 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike_reg.errors import InputError, OutOfRangeWarning
+from kspike_reg.errors import InputError
 from kspike_reg.network.execute import GraphModel, execute
 from kspike_reg.network.graph import Graph, functional_of, graph_of
+from kspike_reg.network.outside import OUTSIDE
 from kspike_reg.neurons.population import PopulationMean
 from kspike_reg.typing import Tensor
 
@@ -306,14 +306,3 @@ def _remark(name, values, lower, upper, labels):
         f"({beyond / (upper - lower):.3g} of that range's width), and leaves it in {leaves.any(axis=1).sum()} of "
         f"{len(values)} paths"
     )
-
-
-def _warn(message, stacklevel):
-    warnings.warn(message, OutOfRangeWarning, stacklevel=stacklevel)
-
-
-def _raise(message, _stacklevel):
-    raise InputError(f"{message}; train it on such inputs too, or choose outside='warn' or 'ignore'")
-
-
-OUTSIDE = {"warn": _warn, "raise": _raise, "ignore": None}
