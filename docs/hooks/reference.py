@@ -19,12 +19,10 @@ SUBMODULES = {
 
 def on_files(files, config):
     """Add the pages to the site."""
-    documented = {}
+    addresses = addresses_of()
     for module in MODULES:
-        content = page(module, documented)
-        files.append(
-            File.generated(config, f"api/{uri_of(module)}", content=content, inclusion=InclusionLevel.INCLUDED)
-        )
+        content = page(module, addresses)
+        files.append(File.generated(config, uri_of(module), content=content, inclusion=InclusionLevel.INCLUDED))
     return files
 
 
@@ -34,46 +32,56 @@ def on_page_content(content, page, config, files):
 
 
 def uri_of(module):
-    """The file name of the page of a module."""
-    return f"{module.removeprefix('kspike_reg.')}.md"
+    """The path in the site of the page of a module."""
+    return f"api/{module.removeprefix('kspike_reg.')}.md"
 
 
-def page(name, documented):
-    """The page of one module: its docstring, its public names, then those of its submodules.
+def names_on(page_module):
+    """Pairs of a module and one of its names, for all entries of a page: first its own, then those of submodules."""
+    module = importlib.import_module(page_module)
+    pairs = [(module, name) for name in module.__all__]
+    for submodule in SUBMODULES.get(page_module, ()):
+        inner = importlib.import_module(f"{page_module}.{submodule}")
+        pairs += [(inner, name) for name in inner.__all__ if name not in module.__all__]
+    return pairs
 
-    Args:
-        name: the name of the module.
-        documented: the functions and classes that have an entry so far; this page adds its own.
+
+def addresses_of():
+    """The full name and the page under which each function and class is documented.
+
+    Several modules may export it. The page of the package that defines it comes first, and the name in its definition
+    comes before an alias.
     """
-    module = importlib.import_module(name)
-    parts = [f"# {name}", inspect.getdoc(module)]
-    parts += [entry(module, one, uri_of(name), documented) for one in aliases_last(module, module.__all__)]
-    for submodule in SUBMODULES.get(name, ()):
-        inner = importlib.import_module(f"{name}.{submodule}")
-        new = [one for one in inner.__all__ if one not in module.__all__]
-        parts += [entry(inner, one, uri_of(name), documented) for one in aliases_last(inner, new)]
+    found = {}
+    for page_module in MODULES:
+        for module, name in names_on(page_module):
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                rank = (name != thing.__name__, not thing.__module__.startswith(page_module))
+                found.setdefault(thing, []).append((rank, f"{module.__name__}.{name}", uri_of(page_module)))
+    return {thing: min(places, key=lambda place: place[0])[1:] for thing, places in found.items()}
+
+
+def page(page_module, addresses):
+    """The page of one module: its docstring, its public names, then those of its submodules."""
+    parts = [f"# {page_module}", inspect.getdoc(importlib.import_module(page_module))]
+    parts += [entry(module, name, addresses) for module, name in names_on(page_module)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def aliases_last(module, names):
-    """The names in their order, but those that differ from the name in the definition come last."""
-    return sorted(names, key=lambda name: getattr(getattr(module, name), "__name__", name).rpartition(".")[2] != name)
-
-
-def entry(module, name, uri, documented):
+def entry(module, name, addresses):
     """One name: a module as a link, a function or a class from its docstring, a constant by its value.
 
-    Each function or class is documented once, because two entries would give it two addresses. Its other names link to
-    the first one.
+    A function or class has one entry only, because two entries would give it two addresses. Its other names link to
+    this entry.
     """
-    thing = getattr(module, name)
+    thing, full = getattr(module, name), f"{module.__name__}.{name}"
     if inspect.ismodule(thing):
         return f"- [`{thing.__name__}`]({name}.md): {inspect.getdoc(thing).splitlines()[0]}"
-    full = f"{module.__name__}.{name}"
     if inspect.isclass(thing) or inspect.isfunction(thing):
-        first, place = documented.setdefault(thing, (full, uri))
+        first, uri = addresses[thing]
         if first != full:
-            return f"## {name}\n\nThe same as [`{first}`]({place})."
+            return f"## {name}\n\nThe same as [`{first}`]({uri.removeprefix('api/')})."
         # The signature comes from Python: mkdocstrings reads only the file and would miss inherited options.
         shown = signature(name, thing)
         return f"## {name}\n\n```python\n{shown}\n```\n\n::: {thing.__module__}.{thing.__qualname__}"
