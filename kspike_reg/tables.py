@@ -1,7 +1,9 @@
 """pandas tables as text to read (Markdown, LaTeX), and as files."""
 
 from numbers import Number
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,23 +12,31 @@ from kspike_reg.files import replacing
 __all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
 
 
-def markdown(table):
-    """A table as Markdown, three digits of each number, without the package that pandas would ask for."""
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table as Markdown, three digits of each number, without the package that pandas would need."""
     head = [list(table.columns), ["---"] * len(table.columns)]
     rows = head + [[text_of(value) for value in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def latex(table):
-    """A table as LaTeX, three digits of each number; it wants the package booktabs."""
+def latex(table: pd.DataFrame) -> str:
+    """Return a table as LaTeX, three digits of each number; it needs the package booktabs."""
     shown = table.map(text_of)
     head = shown.style.hide(axis="index").format(escape="latex").format_index(axis="columns", escape="latex")
     columns = "".join("r" if all(map(is_number, table[name])) else "l" for name in table)
     return head.to_latex(hrules=True, column_format=columns)
 
 
-def write_table(table, folder, name):
-    """Write a table as NAME.csv, in full precision, and as NAME.md and NAME.tex; the files' names.
+def write_table(table: pd.DataFrame, folder: str | PathLike, name: str) -> list[Path]:
+    """Write a table as NAME.csv, in full precision, and as NAME.md and NAME.tex.
+
+    Args:
+        table: columns with their names; the index is left out.
+        folder: an existing folder.
+        name: of the files, without a suffix.
+
+    Returns:
+        The three files.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -39,13 +49,13 @@ def write_table(table, folder, name):
     return list(files.values())
 
 
-def is_number(value):
+def is_number(value: Any) -> bool:
     """Whether a cell is a number, or empty."""
     return value is None or isinstance(value, Number)
 
 
-def text_of(value):
-    """A cell: three digits of a number that is not whole, all before the point, nothing for None."""
+def text_of(value: Any) -> str:
+    """Return the text of a cell: three digits of a number that is not whole, but all before the point; "" for None."""
     if value is None:
         return ""
     if isinstance(value, float):

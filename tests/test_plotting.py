@@ -224,6 +224,96 @@ def test_the_numbers_given_are_left_as_they_were():
     np.testing.assert_array_equal(paths.inputs, before.inputs)
 
 
+# ------------------------------------------------------------------------------- several inputs, several outputs
+
+
+def test_path_predictions_are_drawn_over_the_input_asked_for():
+    for feature in (1, "temperature"):
+        axes = path_predictions(ragged(), ragged().targets, count=4, feature=feature)
+        assert [panel.get_xlabel() for panel in axes.flat] == ["step", "temperature / K"] * 2
+        drawn = {line[2] for line in curves(axes[1, 1])}
+        assert drawn == {tuple(-np.arange(float(length))) for length in ragged().lengths}
+
+
+def test_compared_predictions_show_the_output_asked_for_over_the_input_asked_for():
+    paths = ragged()
+    predictions = {"slstm": paths.targets + 1, "lstm": paths.targets - 1}
+    for output, feature in ((1, 1), ("energy", "temperature")):
+        over_steps, over_input = compared_predictions(paths, predictions, 3, output=output, feature=feature)
+        # Of path 3, of four steps, the second target is 1000 + 3 step.
+        values = [tuple(1000 + 3 * np.arange(4.0) + shift) for shift in (0, 1, -1)]
+        assert [line[2:] for line in curves(over_steps)] == [((3, 13, 23, 33), numbers) for numbers in values]
+        assert [line[2:] for line in curves(over_input)] == [((0, -1, -2, -3), numbers) for numbers in values]
+        assert (over_steps.get_ylabel(), over_input.get_xlabel()) == ("energy", "temperature / K")
+        rendered(over_steps)
+    first, _ = compared_predictions(paths, predictions, 3)
+    assert curves(first)[0][3] == tuple(paths.targets[3, :4, 0])
+
+
+def test_reference_curves_of_another_output_are_spread_over_its_own_range():
+    """By the first target the order of the paths is 0, 1, 2, by the second 2, 0, 1."""
+    targets = np.stack([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[5.0, 6.0], [8.0, 9.0], [1.0, 2.0]]], axis=-1)
+    paths = Paths(targets, targets, ("one", "two"), ("stress", "energy"), units={"energy": "mJ"})
+    for output in (1, "energy"):
+        axes = reference_curves(paths.steps, paths, "step", count=2, output=output)
+        assert [line[3] for line in curves(axes)] == [(1, 2), (8, 9)]
+        assert axes.get_ylabel() == "energy / mJ"
+    assert [line[3] for line in curves(reference_curves(paths.steps, paths, "step", count=2))] == [(1, 2), (5, 6)]
+
+
+def test_the_band_is_that_of_the_output_asked_for():
+    paths = ragged()
+    spread = np.stack([np.full((4, 5), 0.5), np.full((4, 5), 7.0)], axis=-1)
+    for output, feature in ((1, 1), ("energy", "temperature")):
+        panels = prediction_spread(paths, paths.targets, spread, 3, output=output, feature=feature)
+        for panel, across in zip(panels, ((3, 13, 23, 33), (0, -1, -2, -3)), strict=True):
+            corners = {(float(x), float(y)) for piece in panel.collections[0].get_paths() for x, y in piece.vertices}
+            assert corners == {(x, 1000 + 3 * step + side) for step, x in enumerate(across) for side in (7, -7)}
+        assert (panels[0].get_ylabel(), panels[1].get_xlabel()) == ("energy", "temperature / K")
+        rendered(panels[0])
+
+
+def test_a_raster_shows_the_output_and_the_input_asked_for():
+    paths = ragged()
+    spikes = np.ones((4, 5, 2))
+    record = {"layer": Record(spikes, spikes, np.array([0.5, 0.5]), {})}
+    for output, feature in ((1, 1), ("energy", "temperature")):
+        axes = spike_raster(record, paths, 3, paths.targets + 2, output=output, feature=feature)
+        assert curves(axes[1])[0][2:] == ((3, 13, 23, 33), (0, -1, -2, -3))
+        values = (1000, 1003, 1006, 1009)
+        assert [line[2:] for line in curves(axes[2])[:2]] == [
+            ((0, -1, -2, -3), values), ((0, -1, -2, -3), tuple(np.add(values, 2)))
+        ]  # fmt: skip
+        assert [text.xy for text in axes[2].texts] == list(zip((0, -1, -2, -3), values, strict=True))
+        assert (axes[2].get_ylabel(), axes[2].get_xlabel(), axes[1].get_ylabel()) == (
+            "energy", "temperature / K", "temperature / K"
+        )  # fmt: skip
+        rendered(axes)
+
+
+@pytest.mark.parametrize("wrong", [2, -1, "heat", 0.5, None])
+def test_a_quantity_that_the_paths_do_not_have_is_refused_with_the_choices(wrong):
+    paths = ragged()
+    spread = np.ones((4, 5, 2))
+    record = {"layer": Record(spread, spread, np.ones(2), {})}
+    of_both = {
+        "compared_predictions": lambda **which: compared_predictions(paths, {"lif": paths.targets}, 0, **which),
+        "prediction_spread": lambda **which: prediction_spread(paths, paths.targets, spread, **which),
+        "spike_raster": lambda **which: spike_raster(record, paths, **which),
+    }
+    for name, draw in of_both.items():
+        with pytest.raises(
+            InputError, match=rf"{name}: no quantity {wrong!r}; choose one of 0 \(stress\), 1 \(energy\)"
+        ):
+            draw(output=wrong)
+        with pytest.raises(InputError, match=rf"{name}: no quantity {wrong!r}.* 0 \(strain\), 1 \(temperature\)"):
+            draw(feature=wrong)
+    with pytest.raises(InputError, match="path_predictions: no quantity"):
+        path_predictions(paths, paths.targets, feature=wrong)
+    with pytest.raises(InputError, match="reference_curves: no quantity"):
+        reference_curves(paths.steps, paths, "step", output=wrong)
+
+
 # ----------------------------------------------------------------------------------------- figures of the studies
 
 
@@ -410,7 +500,7 @@ def test_a_figure_is_saved_whole_or_not_at_all(tmp_path):
 SPIKES = np.array(
     [[[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 1]], [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]], dtype=float
 )
-RECORD = Record(SPIKES, SPIKES - 0.25 + 0.1 * np.arange(4)[:, None], np.array([0.5, 0.6, 0.7]))
+RECORD = Record(SPIKES, SPIKES - 0.25 + 0.1 * np.arange(4)[:, None], np.array([0.5, 0.6, 0.7]), {})
 
 
 def two_paths():
@@ -472,11 +562,31 @@ def test_membranes_are_drawn_with_their_thresholds_and_spikes():
     rendered(axes)
 
 
+def test_a_threshold_that_moves_is_drawn_step_by_step_on_its_own_path():
+    thresholds = 9 - 0.1 * np.arange(24.0).reshape(2, 4, 3)
+    axes = membrane_traces(RECORD._replace(thresholds=thresholds), 1, neurons=(2, 0))
+    for panel, neuron in zip(axes, (2, 0), strict=True):
+        assert curves(panel)[1][2:] == ((0, 1, 2, 3), tuple(thresholds[1, :, neuron]))
+        # The range is that of this path, of whose thresholds the first is the highest; the other's are higher.
+        low, high = min(RECORD.membranes[1, :, neuron].min(), 0), thresholds[1, 0, neuron]
+        assert panel.get_ylim()[1] == pytest.approx(high + 0.3 * (high - low))
+    assert legend(axes[0]) == ["membrane", "threshold", "spike"]
+    rendered(axes)
+
+
+def test_graded_spikes_are_spikes_whatever_their_size_and_sign():
+    graded = SPIKES * [-2.0, 0.5, 3.0]
+    raster = spike_raster({"layer": RECORD._replace(spikes=graded)}, two_paths(), 1)[0]
+    assert ticks(raster) == ticks(spike_raster({"layer": RECORD}, two_paths(), 1)[0])
+    (panel,) = membrane_traces(RECORD._replace(spikes=graded), 1, neurons=(0,))
+    assert list(panel.lines[2].get_xdata()) == [0, 1]
+
+
 def test_membranes_of_the_most_silent_and_the_busiest_neuron_are_among_those_drawn():
     """Of nine neurons that fire 3, 0, 8, ... times, four: those with 0, 3, 5 and 8 spikes."""
     counts = [3, 0, 8, 1, 7, 2, 6, 4, 5]
     spikes = (np.arange(10)[:, None] < counts).astype(float)[None]
-    axes = membrane_traces(Record(spikes, spikes, np.full(9, 0.5)))
+    axes = membrane_traces(Record(spikes, spikes, np.full(9, 0.5), {}))
     drawn = [counts[int(panel.get_ylabel().removeprefix("neuron "))] for panel in axes]
     assert drawn == [0, 3, 5, 8]
 

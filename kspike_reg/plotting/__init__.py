@@ -1,7 +1,9 @@
-"""Pictures: each function draws on matplotlib axes, its own or given ones, and returns them.
+"""Figures: each function draws on matplotlib axes, new or given ones, and returns them.
 
-Figures are made without pyplot, so that nothing pops up, leaks or depends on a screen; a notebook shows `axes.figure`.
-Colours are Okabe and Ito's, told apart by colour-blind readers; lines differ in style too, for print.
+Figures are made without pyplot, so they need no screen and leave no global state; a notebook shows `axes.figure`.
+Colours are those of Okabe and Ito, which colour-blind readers can distinguish; lines differ in style too, for print.
+Functions that draw one target take its index or name as `output`, and those that draw it over an input take that
+input as `feature`.
 """
 
 from kspike_reg.plotting.energy import break_even, energy_bars, pareto

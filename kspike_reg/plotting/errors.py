@@ -1,9 +1,15 @@
-"""How far off networks are."""
+"""Errors of networks.
 
+An array of errors is drawn as a whole. For several outputs choose one of them, `error[..., 2]` for instance.
+"""
+
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
 
 from kspike_reg.metrics import rank_correlation
 from kspike_reg.plotting.style import BESIDE, BLACK, BLUE, MARKERS, VERMILION, own_axes, plain_numbers, styles
@@ -11,13 +17,15 @@ from kspike_reg.plotting.style import BESIDE, BLACK, BLUE, MARKERS, VERMILION, o
 __all__ = ["calibration", "error_histogram", "error_lines", "sample_errors", "seed_errors"]
 
 
-def error_lines(numbers, errors, label, axes=None):
+def error_lines(
+    numbers: Sequence[float], errors: Mapping[str, Sequence[float]], label: str, axes: Axes | None = None
+) -> Axes:
     """Errors against a number, both on logarithmic axes, one line for each name.
 
     Args:
         numbers: of steps or neurons, say; rising.
         errors: for each name as many errors as there are numbers; NaN leaves one out.
-        label: what the numbers are.
+        label: name of the numbers.
         axes: matplotlib axes to draw on; None makes a figure.
 
     Returns:
@@ -35,7 +43,7 @@ def error_lines(numbers, errors, label, axes=None):
     return axes
 
 
-def sample_errors(errors, axes=None):
+def sample_errors(errors: ArrayLike, axes: Axes | None = None) -> Axes:
     """The error of each path, and their mean.
 
     Args:
@@ -54,8 +62,10 @@ def sample_errors(errors, axes=None):
     return axes
 
 
-def calibration(spread, error, unit, bins=20, axes=None):
-    """Does the spread of the population tell the error? The root mean square error of equally filled classes of spread.
+def calibration(spread: ArrayLike, error: ArrayLike, unit: str, bins: int = 20, axes: Axes | None = None) -> Axes:
+    """Error against the spread of the population: root mean squares of equally filled classes of spread.
+
+    A spread that predicts the error lies on the diagonal.
 
     Args:
         spread: of each value, > 0, any shape.
@@ -81,13 +91,18 @@ def calibration(spread, error, unit, bins=20, axes=None):
     return axes
 
 
-def seed_errors(errors, label, lines=None, axes=None):
+def seed_errors(
+    errors: Mapping[str, Sequence[float]],
+    label: str,
+    lines: Mapping[str, float] | None = None,
+    axes: Axes | None = None,
+) -> Axes:
     """Errors of several runs for each name, their mean marked.
 
     Args:
         errors: for each name the errors of its runs.
-        label: what the errors are.
-        lines: for each name a level to draw across.
+        label: name of the errors, with their unit.
+        lines: for each name a level to mark.
         axes: matplotlib axes to draw on; None makes a figure.
 
     Returns:
@@ -110,14 +125,20 @@ def seed_errors(errors, label, lines=None, axes=None):
     return axes
 
 
-def error_histogram(errors, label, bins=30, logarithmic=False, axes=None):
-    """How errors are distributed, an outline for each name, its median marked.
+def error_histogram(
+    errors: Mapping[str, ArrayLike],
+    label: str,
+    bins: int = 30,
+    logarithmic: bool = False,
+    axes: Axes | None = None,
+) -> Axes:
+    """Distributions of errors, an outline for each name, with the median marked.
 
     Args:
         errors: for each name an array of errors, any shape.
-        label: what they are, with their unit.
+        label: name of the errors, with their unit.
         bins: number of classes, the same for all names.
-        logarithmic: whether the classes are evenly wide on a logarithmic axis; wants errors > 0.
+        logarithmic: whether the classes are evenly wide on a logarithmic axis; needs errors > 0.
         axes: matplotlib axes to draw on; None makes a figure.
 
     Returns:

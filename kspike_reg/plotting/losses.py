@@ -1,13 +1,16 @@
-"""How training went."""
+"""Losses over the course of training."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from kspike_reg.plotting.style import BESIDE, BLACK, BLUE, VERMILION, own_axes, styles
 
 __all__ = ["learning_curves", "loss_curves"]
 
 
-def loss_curves(history, axes=None):
+def loss_curves(history: Mapping[str, Sequence[float]], axes: Axes | None = None) -> Axes:
     """Training and validation loss over the epochs, with the best epoch marked.
 
     Args:
@@ -29,7 +32,7 @@ def loss_curves(history, axes=None):
     return axes
 
 
-def learning_curves(histories, axes=None):
+def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], axes: Axes | None = None) -> Axes:
     """Validation loss of several runs over the share of their training.
 
     Args:
@@ -41,10 +44,10 @@ def learning_curves(histories, axes=None):
     """
     axes = own_axes(axes)
     for name, history, style in zip(histories, histories.values(), styles(), strict=False):
-        losses = np.minimum.accumulate(history["val_loss"])  # what one would have, stopping there
+        losses = np.minimum.accumulate(history["val_loss"])  # the loss of the model that training would keep
         axes.semilogy(np.arange(1, len(losses) + 1) / len(losses), losses, linewidth=1, label=name, **style)
     axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
     axes.grid(alpha=0.3)
-    # Beside the picture where there are too many for it.
+    # Next to the axes where the legend is too long to fit inside.
     axes.legend(fontsize="x-small", **({} if len(histories) <= 6 else BESIDE))
     return axes

@@ -1,12 +1,19 @@
-"""What all pictures share: colours, lines, labels, figures and their files."""
+"""What all figures share: colours, lines, labels, the choice of paths and quantities, and files."""
 
 import io
+import numbers
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count as count_from
+from os import PathLike
+from typing import Any, TypeAlias
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 
 __all__ = [
@@ -20,7 +27,9 @@ __all__ = [
     "ORANGE",
     "SKY",
     "VERMILION",
+    "PathsLike",
     "Picture",
+    "index_of",
     "label_of",
     "own_axes",
     "plain_numbers",
@@ -33,23 +42,26 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*X"
-# Where a legend stands that would hide what is drawn.
+# Places a legend next to the axes, where it would hide curves inside them.
 BESIDE = {"bbox_to_anchor": (1.01, 1), "loc": "upper left"}
+
+# `datasets.Paths`. Figures read its attributes alone, so that they need not import the data sets.
+PathsLike: TypeAlias = Any
 
 
 class Picture(Figure):
-    """A figure that a notebook shows by itself, whatever is or is not set up for drawing there."""
+    """A figure that a notebook shows by itself, without a drawing backend of its own."""
 
-    def __init__(self, size):
+    def __init__(self, size: tuple[float, float]) -> None:
         super().__init__(figsize=size, layout="constrained")
 
-    def _repr_png_(self):
+    def _repr_png_(self) -> bytes:
         content = io.BytesIO()
         self.savefig(content, format="png", dpi=100)
         return content.getvalue()
 
 
-def save(axes, file):
+def save(axes: Axes | np.ndarray, file: str | PathLike) -> None:
     """Save the figure of some axes, whole or not at all.
 
     Args:
@@ -57,38 +69,57 @@ def save(axes, file):
         file: its suffix chooses the format: .png, .pdf, .svg.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     figure = np.ravel(axes)[0].figure
     with replacing(file) as partial:
         figure.savefig(partial, dpi=150)
 
 
-def own_axes(axes, height=4):
-    """The axes given, or those of a new picture."""
+def own_axes(axes: Axes | None, height: float = 4) -> Axes:
+    """Return the given axes, or those of a new figure."""
     return Picture((6, height)).subplots() if axes is None else axes
 
 
-def plain_numbers(axis):
-    """Label a logarithmic axis at 1, 2 and 5 of each decade: errors often span less than one."""
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2 and 5 of each decade: errors often span less than one decade."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axis.set_minor_locator(NullLocator())
 
 
-def styles(start=0):
-    """Colours and lines, no pair twice within the first twenty."""
+def styles(start: int = 0) -> Iterator[dict[str, str]]:
+    """Iterate over colours and lines, without a repeated pair among the first twenty."""
     for index in count_from(start):
         turn, place = divmod(index, len(COLOURS))
         yield {"color": COLOURS[place], "linestyle": LINES[(place + turn) % len(LINES)]}
 
 
-def spread_out(paths, count):
-    """Indices of paths, spread evenly over the range of the first target's largest value."""
-    by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., 0], 0)), axis=1))
+def spread_out(paths: PathsLike, count: int, output: int = 0) -> np.ndarray:
+    """Return indices of paths, spread evenly over the range of the largest value of a target."""
+    by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., output], 0)), axis=1))
     return by_size[np.unique(np.linspace(0, len(paths) - 1, count).round().astype(int))]
 
 
-def label_of(name, units):
-    """A quantity with its unit, where it has one."""
+def index_of(caller: str, names: Sequence[str], quantity: int | str) -> int:
+    """Return the index of a quantity that is given by its name or its index.
+
+    Args:
+        caller: name for the message.
+        names: of all quantities.
+        quantity: name, or index from zero.
+
+    Raises:
+        InputError: there is no such quantity.
+    """
+    if quantity in names:
+        return names.index(quantity)
+    if isinstance(quantity, numbers.Integral) and 0 <= quantity < len(names):
+        return int(quantity)
+    choices = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+    raise InputError(f"{caller}: no quantity {quantity!r}; choose one of {choices}")
+
+
+def label_of(name: str, units: Mapping[str, str]) -> str:
+    """Return a quantity with its unit, where it has one."""
     return f"{name} / {units[name]}" if name in units else name
