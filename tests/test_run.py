@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kspike_reg import InputError, cli, datasets, evaluation, experiments, load
+from kspike_reg import InputError, cli, datasets, evaluation, experiments, load, mechanics, metrics, plotting
 from kspike_reg.experiments import Configuration
+from kspike_reg.tables import write_table
+from kspike_reg.training import read_history
 
 SMALL = {"kind": "rlif", "units": 6, "population": 4, "depth": 1, "epochs": 3, "batch_size": 256}
 
@@ -179,3 +181,114 @@ def test_a_task_or_a_file_but_not_both():
         experiments.run(Configuration(task="elasticity", **SMALL), "")
     with pytest.raises(InputError, match="name its columns"):
         Configuration(data="bars.csv", inputs=("strain",))
+
+
+# ------------------------------------------------------------------------------ a task of several inputs and outputs
+
+STIFFNESS = np.array([[2.8e5, 1.2e5, 1.2e5], [1.2e5, 2.8e5, 1.2e5], [1.2e5, 1.2e5, 2.8e5]])
+STRESSES = ("stress_11", "stress_22", "stress_33")
+
+
+def plane_strain(paths, *, timesteps=6, seed=0, maximum_strain=1e-3):
+    """Two strains grow evenly to ends of either sign, the third is held at zero, so that its stress is not."""
+    ends = np.random.default_rng(seed).uniform(-maximum_strain, maximum_strain, (paths, 1, 3)) * [1.0, 0.5, 0.0]
+    strain = ends * np.linspace(0.0, 1.0, timesteps)[:, None]
+    return datasets.Paths(
+        inputs=strain[..., :2],
+        targets=mechanics.drive(mechanics.LinearElasticity(STIFFNESS), strain).stress,
+        input_names=("strain_11", "strain_22"),
+        target_names=STRESSES,
+        units=dict.fromkeys(STRESSES, "MPa"),
+        source={"task": "plane strain", "maximum_strain": maximum_strain},
+    )
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    """A run of two epochs on that task, and what it made."""
+    folder = tmp_path_factory.mktemp("plane")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(datasets.TASKS, "plane strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
+        configuration = Configuration(task="plane strain", **(SMALL | {"epochs": 2, "population": 6}))
+        report = experiments.run(configuration, folder)
+        test = configuration.load_data()[2]
+    return folder, report, test
+
+
+def test_a_task_of_two_inputs_and_three_outputs_is_trained(plane):
+    folder, report, test = plane
+    assert report["training"]["epochs"] == 2
+    assert report["data"]["inputs"] == ["strain_11", "strain_22"]
+    assert report["data"]["outputs"] == list(STRESSES)
+    assert list(report["data"]["range"]) == ["strain_11", "strain_22"]
+    model = load(folder / "model.keras")
+    assert (model.input_shape[-1], model.output_shape[-1]) == (2, 3)
+    prediction = evaluation.predict(model, test, outside="ignore")
+    assert prediction.shape == test.targets.shape == (11, 6, 3)
+    physical = report["test"]["errors"]["physical"]["root_mean_squared_error"]["all"]
+    # The network answers in single precision, and the metric sums in double.
+    assert physical == pytest.approx(np.sqrt(np.mean((prediction - test.targets) ** 2)), rel=1e-6)
+    assert {file.name for file in folder.iterdir()} >= {"card.md", "loss.png", "metrics.json", "predictions.png"}
+
+
+def test_the_card_of_several_quantities_names_each(plane):
+    folder, report, _ = plane
+    card = (folder / "card.md").read_text()
+    for name, (low, high) in report["data"]["range"].items():
+        assert f"- {name}, from {low:.6g} to {high:.6g}" in card
+    for name in STRESSES:
+        assert f"- {name} in MPa\n" in card
+    assert "| root mean squared error, in MPa |" in card
+
+
+def test_every_plot_draws_every_output(plane):
+    """Each function for each output: its label, and the numbers of that output alone."""
+    folder, _, test = plane
+    model = load(folder / "model.keras")
+    prediction, spread = evaluation.predict(model, test, outside="ignore", return_spread=True)
+    records = evaluation.records(model, test.inputs)
+    plotting.save(plotting.loss_curves(read_history(folder / "history.csv")), folder / "again.png")
+    rows = plotting.path_predictions(test, prediction, feature="strain_22")
+    assert [panel.get_ylabel() for panel in rows[:, 0]] == [f"{name} / MPa" for name in STRESSES]
+    plotting.save(rows, folder / "rows.png")
+    for output, name in enumerate(STRESSES):
+        panels, band, raster = (
+            plotting.compared_predictions(test, {"rlif": prediction}, 4, output=name, feature=1),
+            plotting.prediction_spread(test, prediction, spread, 4, output=name, feature=1),
+            plotting.spike_raster(records, test, 4, prediction, output=name, feature=1),
+        )
+        curves = plotting.reference_curves(test.inputs[..., 1], test, "strain_22", count=3, output=name)
+        for axes in (panels[0], band[0], raster[-1], curves):
+            assert axes.get_ylabel() == f"{name} / MPa"
+        for panel in (panels[0], panels[1], band[0], raster[-1]):
+            np.testing.assert_array_equal(panel.lines[0].get_ydata(), test.targets[4, :, output])
+            np.testing.assert_array_equal(panel.lines[1].get_ydata(), prediction[4, :, output])
+        for panel in (panels[1], band[1], raster[-1]):
+            np.testing.assert_array_equal(panel.lines[0].get_xdata(), test.inputs[4, :, 1])
+        error = (prediction - test.targets)[..., output]
+        calibration = plotting.calibration(spread[..., output], error, "MPa", bins=5)
+        for number, axes in enumerate((panels, band, raster, curves, calibration)):
+            plotting.save(axes, folder / f"{name}_{number}.png")
+    errors = {name: np.abs(prediction - test.targets)[..., output] for output, name in enumerate(STRESSES)}
+    histogram = plotting.error_histogram(errors, "error / MPa")
+    assert len(histogram.get_legend().get_texts()) == 3
+    plotting.save(histogram, folder / "histogram.png")
+
+
+def test_a_table_has_a_row_for_each_output(plane, tmp_path):
+    folder, report, test = plane
+    prediction = evaluation.predict(load(folder / "model.keras"), test, outside="ignore")
+    errors = [metrics.root_mean_squared_error(test.targets[..., k], prediction[..., k]) for k in range(3)]
+    write_table(pd.DataFrame({"output": STRESSES, "error / MPa": errors}), tmp_path, "errors")
+    lines = (tmp_path / "errors.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == list(STRESSES)
+    pooled = np.sqrt(np.mean(np.square(errors)))
+    assert pooled == pytest.approx(report["test"]["errors"]["physical"]["root_mean_squared_error"]["all"], rel=1e-6)
+
+
+def test_a_population_for_other_outputs_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    """The paper's 128 population neurons cannot average three outputs evenly; the error names a number that can."""
+    monkeypatch.setitem(datasets.TASKS, "plane strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
+    with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
+        experiments.run(Configuration(task="plane strain"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
-"""The card of a trained network: what it does, within which range, how well, and how to train it again."""
+"""The card of a trained network: its task, its range, its errors, and the command that trains it again."""
 
 from dataclasses import fields
+from typing import Any
 
 from kspike_reg.evaluation import error_text
 from kspike_reg.experiments.configuration import Configuration
@@ -8,11 +9,14 @@ from kspike_reg.experiments.configuration import Configuration
 __all__ = ["card", "training_command"]
 
 
-def card(metrics):
-    """The text of card.md, Markdown.
+def card(metrics: dict[str, Any]) -> str:
+    """Write the text of card.md, Markdown.
 
     Args:
-        metrics: the content of a run's metrics.json.
+        metrics: the content of metrics.json of a run.
+
+    Returns:
+        The text. It lists every input with its range and every output.
     """
     data, test, configuration = metrics["data"], metrics["test"], metrics["configuration"]
     names = [*data["inputs"], *data["outputs"]]
@@ -56,8 +60,8 @@ def card(metrics):
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
-def training_command(configuration):
-    """The command that trains a network of this configuration, a dictionary as in metrics.json."""
+def training_command(configuration: dict[str, Any]) -> str:
+    """Return the command that trains a network of this configuration, a dictionary as in metrics.json."""
     words = ["kspike-reg train"]
     configuration = Configuration.of_record(configuration)
     for field in fields(Configuration):

@@ -1,13 +1,15 @@
 """All that decides the result of one run."""
 
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from kspike_reg import datasets
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.network import build, compile_for_regression
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LOSS_WEIGHTINGS", "SCHEDULES", "Configuration"]
 
@@ -148,25 +150,29 @@ class Configuration:
         except InputError as error:
             raise InputError(f"{self.data}: {error}") from error
 
-    def build(self, paths):
-        """The untrained network, compiled for as many updates as training will take.
+    def build(self, training: datasets.Paths) -> "keras.Model":
+        """Build the untrained network, with the widths of the data, and compile it for the updates of its training.
 
         Args:
-            paths: the number of paths to be trained on.
+            training: the paths to be trained on, with targets.
 
         Returns:
-            A `keras.Model` on standardised data, see `kspike_reg.build`.
+            A `keras.Model` on standardised data, see `kspike_reg.build`, with as many features and outputs as the
+            paths have inputs and targets.
 
         Raises:
-            InputError: an option of the network is out of its range.
+            InputError: an option of the network is out of its range, or the population is not a multiple of the
+                outputs.
         """
+        from kspike_reg.network import build, compile_for_regression
+
         names = (
             "kind", "units", "population", "depth", "surrogate", "reset", "readout", "decay", "threshold",
             "readout_decay", "seed",
         )  # fmt: skip
-        sizes = {} if self.task is not None else {"features": len(self.inputs), "outputs": len(self.outputs)}
-        model = build(**{name: getattr(self, name) for name in names}, **sizes)
-        updates = self.epochs * -(-paths // self.batch_size)
+        widths = {"features": training.inputs.shape[2], "outputs": training.targets.shape[2]}
+        model = build(**{name: getattr(self, name) for name in names}, **widths)
+        updates = self.epochs * -(-len(training) // self.batch_size)
         compile_for_regression(model, self._learning_rate(updates), self.weight_decay, self.clipping)
         return model
 
@@ -174,6 +180,8 @@ class Configuration:
         rising = round(self.warm_up * updates)
         if self.schedule == "constant" and not rising:
             return self.learning_rate
+        import keras
+
         return keras.optimizers.schedules.CosineDecay(
             0.0 if rising else self.learning_rate,
             max(updates - rising, 1),

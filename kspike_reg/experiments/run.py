@@ -5,8 +5,11 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,11 +26,18 @@ from kspike_reg.network.saving import load, save
 __all__ = ["claim", "environment", "is_complete", "recorded_configuration", "run"]
 
 
-def run(configuration, folder, *, tensorboard=False, callbacks=()):
-    """Train, evaluate and keep a network; go on where a killed run of the same configuration was.
+def run(
+    configuration: Configuration,
+    folder: str | PathLike,
+    *,
+    tensorboard: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
+    """Train, evaluate and save a network; continue an interrupted run of the same configuration.
 
     Writes configuration.json, model.keras (physical units in, physical units out), card.md, metrics.json, history.csv,
-    loss.png and predictions.png. A run that came to its end is not repeated: its metrics are returned.
+    loss.png and predictions.png. A finished run is not repeated: its metrics are returned. The network has as many
+    inputs and outputs as the data.
 
     Args:
         configuration: a `Configuration`.
@@ -36,25 +46,25 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         callbacks: further Keras callbacks, a progress bar for instance.
 
     Returns:
-        The content of metrics.json: `test` and `validation`, as `evaluation.evaluate` gives them for the trained
-        network, `untrained`, that of the untrained one on the test set, `training`, `data`, `environment` and
+        The content of metrics.json: `test` and `validation`, as `evaluation.evaluate` returns them for the trained
+        network, `untrained`, the same for the untrained network on the test set, `training`, `data`, `environment` and
         `configuration`.
 
     Raises:
         InputError: data or settings that do not fit, or a folder that cannot be written to or holds something else.
     """
-    # Whatever can be wrong with the data and the settings is found before anything is written.
+    # Errors in the data and the settings are found before anything is written.
     sets = configuration.load_data()
     first = sets[0]
     scaling = (
         datasets.Standardiser.fit(first.inputs, first.input_names, first.mask),
         datasets.Standardiser.fit(first.targets, first.target_names, first.mask),
     )
-    model = configuration.build(len(first))
+    model = configuration.build(first)
     if tensorboard:
         training.require_tensorboard()
     if not str(folder):
-        raise InputError("expected a folder for the run's files, received an empty name")
+        raise InputError("run: expected a folder for the files of the run, received an empty name")
     folder, identity = claim(Path(folder), configuration)
 
     finished = folder / "metrics.json"
@@ -75,7 +85,7 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
         callbacks=callbacks,
     )
     save(in_physical_units(model, *scaling), folder / "model.keras")
-    # What is measured is what was saved.
+    # The saved model is the one that is measured.
     trained = load(folder / "model.keras")
     metrics = {
         "test": evaluate(trained, test, outside="ignore"),
@@ -96,17 +106,17 @@ def run(configuration, folder, *, tensorboard=False, callbacks=()):
     plotting.save(predictions, folder / "predictions.png")
     with replacing(folder / "card.md") as partial:
         partial.write_text(card(metrics), encoding="utf-8")
-    # The metrics come last: where they are, the run is complete.
+    # The metrics are written last: a run that has them is complete.
     write_json(finished, metrics)
     training.forget(folder)
     return metrics
 
 
-def is_complete(folder):
-    """Whether a folder holds a run that came to its end, which `run` would show and not repeat.
+def is_complete(folder: str | PathLike) -> bool:
+    """Whether a folder holds a finished run, which `run` returns without a repetition.
 
     Args:
-        folder: the folder of a run; it need not be there.
+        folder: the folder of a run; it need not exist.
 
     Returns:
         True or False.
@@ -114,7 +124,7 @@ def is_complete(folder):
     return all(os.path.exists(Path(folder) / name) for name in ("metrics.json", "model.keras"))
 
 
-def _read_metrics(file):
+def _read_metrics(file: Path) -> dict[str, Any]:
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
         if {"test", "validation", "untrained", "training", "data", "environment"} <= metrics.keys():
@@ -128,11 +138,18 @@ def _read_metrics(file):
 FILES = ("model.keras", "card.md", "metrics.json", "history.csv", "loss.png", "predictions.png", "snapshot.npz")
 
 
-def claim(folder, configuration):
-    """Make `folder` this configuration's own, or refuse where it belongs to something else.
+def claim(folder: Path, configuration: Configuration) -> tuple[Path, dict[str, Any]]:
+    """Record that `folder` belongs to this configuration, or refuse a folder that belongs to something else.
+
+    Args:
+        folder: of a run.
+        configuration: of the run.
 
     Returns:
-        The folder, and the configuration as its configuration.json tells it.
+        The folder, and the configuration as configuration.json holds it.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written to.
     """
     identity = json.loads(json.dumps(dataclasses.asdict(configuration) | _fingerprint(configuration)))
     record = folder / "configuration.json"
@@ -159,28 +176,33 @@ def claim(folder, configuration):
     return folder, identity
 
 
-def recorded_configuration(folder):
-    """The configuration of the run in `folder`, from its configuration.json."""
+def recorded_configuration(folder: str | PathLike) -> Configuration:
+    """Return the configuration of the run in `folder`, from its configuration.json."""
     return Configuration.of_record(json.loads((Path(folder) / "configuration.json").read_text(encoding="utf-8")))
 
 
-def _fingerprint(configuration):
-    """The content of the user's file: the same name with other data is another run."""
+def _fingerprint(configuration: Configuration) -> dict[str, str]:
+    """Return a hash of the data file: the same name with other data is another run."""
     if configuration.data is None:
         return {}
     return {"data_sha256": hashlib.sha256(Path(configuration.data).read_bytes()).hexdigest()}
 
 
-def _arrays(configuration, paths, inputs, targets):
-    """Standardised (inputs, targets), with weights too where the steps do not count alike."""
+def _arrays(
+    configuration: Configuration,
+    paths: datasets.Paths,
+    inputs: datasets.Standardiser,
+    targets: datasets.Standardiser,
+) -> tuple[np.ndarray, ...]:
+    """Return standardised (inputs, targets), and weights where the steps do not count equally."""
     arrays = [inputs.standardise(paths.inputs), targets.standardise(paths.targets)]
-    # Padding is anything, NaN perhaps, and NaN times weight zero is NaN.
+    # Padding may be NaN, and NaN times a weight of zero is NaN.
     arrays = [np.where(paths.mask[..., None], array, 0.0) for array in arrays]
     weights = configuration.weights(arrays[1], paths.mask)
     return tuple(array.astype(keras.config.floatx()) for array in arrays + [weights] * (weights is not None))
 
 
-def _describe(sets):
+def _describe(sets: Sequence[datasets.Paths]) -> dict[str, Any]:
     names = ("training", "validation", "test")
     lengths = np.concatenate([paths.lengths for paths in sets])
     return {
@@ -194,13 +216,13 @@ def _describe(sets):
     }
 
 
-def _seen(training):
-    """The values of each input that are trained on, by its name."""
+def _seen(training: datasets.Paths) -> Iterator[tuple[str, np.ndarray]]:
+    """Iterate over each input: its name and its values in the training set, padding left out."""
     return zip(training.input_names, training.inputs[training.mask].T, strict=True)
 
 
-def environment():
-    """The versions and the device that make a result, ready for JSON."""
+def environment() -> dict[str, Any]:
+    """Return the versions and the device behind a result, ready for JSON."""
     backend = keras.backend.backend()
     packages = ("kspike_reg", "keras", backend, "numpy")
     return {

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from kspike_reg import InputError
+from kspike_reg.datasets import Paths, elasticity
 from kspike_reg.experiments import Configuration
 
 
 def rates(updates, **settings):
     """The learning rate at some updates of 25 epochs of 8 batches, 200 updates."""
     configuration = Configuration(task="elasticity", epochs=25, batch_size=128, units=3, population=2, **settings)
-    rate = configuration.build(1024).optimizer._learning_rate
+    rate = configuration.build(elasticity(1024)).optimizer._learning_rate
     return [float(rate(update)) for update in updates] if callable(rate) else float(rate.numpy())
 
 
@@ -36,7 +37,7 @@ def test_a_constant_rate_warms_up_too():
 
 def test_clipping_and_weight_decay_reach_the_optimizer():
     settings = {"units": 3, "population": 2, "clipping": 0.7, "weight_decay": 0.2}
-    optimizer = Configuration(task="elasticity", **settings).build(9).optimizer
+    optimizer = Configuration(task="elasticity", **settings).build(elasticity(9)).optimizer
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (0.7, 0.2)
 
 
@@ -111,7 +112,7 @@ def test_a_family_is_refused_where_the_strain_is_fixed():
 
 def test_decays_and_thresholds_start_where_they_are_told():
     settings = {"decay": (0.8,), "threshold": (0.2, 0.4), "readout_decay": (0.5, 0.6), "units": 50, "population": 20}
-    layers = Configuration(task="elasticity", kind="rlif", **settings).build(1024).layers
+    layers = Configuration(task="elasticity", kind="rlif", **settings).build(elasticity(1024)).layers
     for layer in layers[1:4]:
         np.testing.assert_array_equal(layer.cell.decay.numpy(), np.float32(0.8))
         assert 0.2 <= layer.cell.threshold.numpy().min() < 0.25 < 0.35 < layer.cell.threshold.numpy().max() <= 0.4
@@ -122,4 +123,25 @@ def test_decays_and_thresholds_start_where_they_are_told():
 @pytest.mark.parametrize("settings", [{"decay": (1.2,)}, {"threshold": (0.0,)}, {"readout_decay": (0.6, 0.2)}])
 def test_decays_and_thresholds_out_of_range_are_refused(settings):
     with pytest.raises(InputError, match=f"build: expected {next(iter(settings))} to be a number from"):
-        Configuration(task="elasticity", **settings).build(1024)
+        Configuration(task="elasticity", **settings).build(elasticity(1024))
+
+
+def plane(count=4):
+    """Paths of two inputs and three outputs."""
+    values = np.arange(count * 5 * 3.0).reshape(count, 5, 3)
+    return Paths(values[..., :2], values, ("strain_11", "strain_22"), ("stress_11", "stress_22", "stress_12"))
+
+
+@pytest.mark.parametrize("source", [{"task": "elasticity"}, {"data": "a.csv", "inputs": ("x",), "outputs": ("y",)}])
+def test_the_network_has_the_widths_of_the_data(source):
+    """Those of the paths, whatever the configuration names: the task may be anyone's."""
+    model = Configuration(**source, units=4, population=6, depth=1).build(plane())
+    assert (model.input_shape[-1], model.output_shape[-1]) == (2, 3)
+    narrow = Configuration(**source, units=4, population=6, depth=1).build(elasticity(4))
+    assert (narrow.input_shape[-1], narrow.output_shape[-1]) == (1, 1)
+
+
+def test_a_population_that_is_no_multiple_of_the_outputs_is_refused_with_the_next_one():
+    """The paper's 128 population neurons do not divide by three; nothing is changed unasked."""
+    with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
+        Configuration(task="elasticity").build(plane())
