@@ -1,51 +1,63 @@
-"""What the trained networks cost in energy: the paper's table, what moves it step by step, where spiking wins.
+"""Energy of the trained networks: the paper's table, each correction of its convention, and where spiking costs less.
 
     python profiling/energy_table.py [--out FOLDER]
 
-1. Table I as the paper prints it, beside ours by the paper's convention and the activity of our trained networks.
-2. From the paper's convention to the physics, one correction after the other.
-3. The spike rates below which spiking costs less; energy against error over widths and readouts, from the networks
-   that come with the package and from the study of widths that width_energy.py has recorded.
+1. Table I as printed in the paper, next to ours by the paper's convention with the activity of our trained networks.
+2. The corrections from the paper's convention to the physics, one after the other.
+3. The spike rates below which spiking costs less, and energy against error over widths and readouts, from the networks
+   that come with the package and from the study of widths that width_energy.py recorded.
 
-Prints the tables and writes them as CSV, Markdown and LaTeX, all of them as energy.json, and figures, into FOLDER,
-profiling/results/energy unless told otherwise. Each network runs on the test paths of its own task.
+It prints the tables and writes them as CSV, Markdown and LaTeX, all tables as energy.json, and figures to FOLDER, by
+default profiling/results/energy. Each network runs on the test paths of its own task.
 """
 
 import argparse
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from kspike_reg import plotting
-from kspike_reg.cli.arguments import DEVICES as SHOWN
-from kspike_reg.energy import DEVICES, comparison, frames, profile
+from kspike_reg.cli.commands.energy import DEFAULT_DEVICES as SHOWN
+from kspike_reg.energy import DEVICES, EnergyReport, comparison, frames, profile
 from kspike_reg.energy.output import draw_layers
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.run import environment
 from kspike_reg.experiments.studies import table_one
+from kspike_reg.experiments.studies.corrections import corrections
 from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.network import SPIKING, saving
 from kspike_reg.tables import markdown, write_table
 
 RESULTS = Path(__file__).parent / "results"
-# The networks whose activity stands in for that of the paper's.
-STANDING_IN = {"dense": "lif-elasticity", "LSTM": "slstm-hardening"}
+# Networks whose activity replaces that of the paper's networks.
+REPRESENTATIVES = {"dense": "lif-elasticity", "LSTM": "slstm-hardening"}
 COMPARED = [name for name in DEVICES if name != "v100_paper"]
 ERROR = "RMSE / deviations"
 NANO = 1e-9
 
+# Tables by the name of their files: a title, and a pandas table.
+Tables = dict[str, tuple[str, pd.DataFrame]]
+
 
 class Trained:
-    """A network that comes with the package, on the test paths of its task."""
+    """A network that comes with the package, profiled on the test paths of its task.
 
-    def __init__(self, name):
+    Args:
+        name: name of the network.
+    """
+
+    def __init__(self, name: str):
         self.name = name
         self.record = saving.record_of(name)
         self.configuration = Configuration.of_record(self.record["configuration"])
@@ -55,23 +67,25 @@ class Trained:
         self.report = profile(self.model, self.paths)
 
     @cached_property
-    def activities(self):
-        """The mean size of each layer's input, which the paper takes for a rate in Hz."""
-        return comparison.activities_of(self.model, self.paths.inputs)
+    def activities(self) -> dict[str, float]:
+        """Mean size of each layer's input, which the paper takes as a rate in Hz."""
+        return table_one.activities_of(self.model, self.paths.inputs)
 
     @property
-    def about(self):
-        """What it was run on."""
+    def about(self) -> dict[str, Any]:
+        """The network and its paths."""
         named = {name: getattr(self.configuration, name) for name in ("task", "family", "seed")}
         return (
             {"network": self.name} | named | {"paths": len(self.paths), "steps": self.report.steps // len(self.paths)}
         )
 
 
-def main():
+def main() -> None:
     """Profile the networks that come with the package; print, write and draw."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=RESULTS / "energy", help="for tables and figures")
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=RESULTS / "energy", help="folder for tables and figures"
+    )
     folder = parser.parse_args().out
     prepare_folder(folder)
     widths = json.loads((RESULTS / "width_energy.json").read_text(encoding="utf-8"))
@@ -87,32 +101,29 @@ def main():
     print(f"\nwrote the tables, energy.json and the figures in {folder}")
 
 
-# Tables, by the name of their files: a title, and a pandas table.
-
-
-def paper(networks):
-    """Table I, and the corrections."""
+def paper(networks: Sequence[Trained]) -> Tables:
+    """Table I and the corrections."""
     found = {}
-    for half, name in STANDING_IN.items():
+    for half, name in REPRESENTATIVES.items():
         network = next(network for network in networks if network.name == name)
         own = [network.activities[layer.name] for layer in network.report.layers if layer.neurons]
-        title = f"Table I, {half}: nJ as printed, beside ours by the same convention with the activity of {name}"
+        title = f"Table I, {half}: nJ as printed, next to ours by the same convention with the activity of {name}"
         found[f"table_one_{half.lower()}"] = title, table_one.table(half, own, network.about["steps"])
     rows = []
     for network in filter(lambda network: network.fires, networks):
         before = None
-        for correction in comparison.corrections(network.report, network.activities):
+        for correction in corrections(network.report, network.activities):
             row = {"network": network.name, "counting": correction.what, "spiking / nJ": correction.spiking / NANO}
             row |= {"dense / nJ": correction.dense / NANO, "times less": correction.factor}
             rows.append(row | {"moved by": None if before is None else correction.factor / before})
-            # What stands instead of something is set against the last correction.
+            # The alternatives are compared with the last correction.
             before = before if correction.what.startswith("instead") else correction.factor
     title = "From the paper's convention to the physics: nJ for one path, spiking on Loihi, densely on the V100"
     return found | {"corrections": (title, pd.DataFrame(rows, dtype=object))}
 
 
-def counted(networks):
-    """What the profiler counted, and what it costs."""
+def counted(networks: Sequence[Trained]) -> Tables:
+    """What the profiler counted, and its energy."""
     return {
         "operations": ("Operations for one path", stacked(networks, frames.operation_frame)),
         "projections": ("Operations for one path by source", stacked(networks, frames.projection_frame)),
@@ -128,8 +139,8 @@ def counted(networks):
     }
 
 
-def compared(networks, widths):
-    """Where spiking wins."""
+def compared(networks: Sequence[Trained], widths: dict[str, Any]) -> Tables:
+    """Where spiking costs less."""
     spiking = [network for network in networks if network.fires]
     rows = [
         {"network": network.name, ERROR: error_of(network), **comparison.energies_in_use(network.report)}
@@ -148,7 +159,7 @@ def compared(networks, widths):
     }
 
 
-def stacked(networks, frame):
+def stacked(networks: Sequence[Trained], frame: Callable[[EnergyReport], pd.DataFrame]) -> pd.DataFrame:
     """The tables of several networks, one below the other."""
     parts = [frame(network.report) for network in networks]
     for network, part in zip(networks, parts, strict=True):
@@ -156,16 +167,13 @@ def stacked(networks, frame):
     return pd.concat(parts, ignore_index=True)
 
 
-def error_of(network):
-    """The root mean square error on the test set, in standard deviations."""
+def error_of(network: Trained) -> float:
+    """Root mean square error on the test set, in standard deviations."""
     return network.record["test"]["errors"]["standardised"]["root_mean_squared_error"]["all"]
 
 
-# Figures, by the name of their files: matplotlib axes.
-
-
-def figures(networks, widths):
-    """Energy by layer for each network, energy against spike rate, energy against error."""
+def figures(networks: Sequence[Trained], widths: dict[str, Any]) -> dict[str, Axes | NDArray[Any]]:
+    """Energy by layer, energy against spike rate, and energy against error, by the name of their files."""
     spiking = [network for network in networks if network.fires]
     panels = Figure(figsize=(11, 4.5 * len(spiking) / 2), layout="constrained").subplots(-(-len(spiking) // 2), 2)
     panels, spare = panels.flat[: len(spiking)], panels.flat[len(spiking) :]
@@ -178,11 +186,11 @@ def figures(networks, widths):
     return bars | {"break_even": panels, "pareto": draw_errors(networks, widths)}
 
 
-def draw_rates(report, axes):
-    """Energy against spike rate."""
+def draw_rates(report: EnergyReport, axes: Axes) -> Axes:
+    """Draw energy against spike rate."""
     places = {
         "Loihi, real values on V100": ("loihi", "v100_fp16"),
-        "Loihi by its parts, real values on V100": ("loihi_davies2018", "v100_fp16"),
+        "Loihi by parts, real values on V100": ("loihi_davies2018", "v100_fp16"),
         "45 nm CMOS": ("cmos45_fp32", "cmos45_fp32"),
     }
     rates, here = np.geomspace(1e-3, 1, 50), comparison.mean_rate(report)
@@ -192,31 +200,37 @@ def draw_rates(report, axes):
     return plotting.break_even(rates, spiking, dense, here, axes)
 
 
-def draw_errors(networks, widths):
-    """Energy against error."""
-    panels = Figure(figsize=(16, 5), layout="constrained").subplots(1, 3)
+def draw_errors(networks: Sequence[Trained], widths: dict[str, Any]) -> NDArray[Any]:
+    """Draw energy against error.
+
+    Upper row: readout of membranes, lower row: readout of spikes. The first two columns show the study of widths by
+    place; the third shows the networks trained for hardening.
+    """
+    panels = Figure(figsize=(14, 8), layout="constrained").subplots(2, 3)
     cases = pd.DataFrame(widths["cases"])
-    columns = {
-        "Loihi and V100 / J": "Ramberg-Osgood; spiking: Loihi, real values on V100; others: V100",
-        "45 nm CMOS / J": "Ramberg-Osgood; all in 45 nm CMOS",
-    }
-    for axes, (column, title) in zip(panels, columns.items(), strict=False):
-        series = {name: (rows[column], rows[ERROR]) for name, rows in cases.groupby("network", sort=False)}
-        plotting.pareto(series, ERROR, axes).set_title(title, fontsize="medium")
-    column = "Loihi and V100 / J"
-    series = {
-        network.name: ([comparison.energies_in_use(network.report)[column]], [error_of(network)])
-        for network in networks
-        if network.configuration.task == "hardening" and network.configuration.family == "mirror"
-    }
-    plotting.pareto(series, ERROR, panels[-1]).set_title("hardening; places as on the left", fontsize="medium")
-    panels[-1].legend(loc="center")
-    one_legend(panels[:2])
+    kinds = list(dict.fromkeys(name.partition(",")[0] for name in cases["network"]))
+    for row, readout in zip(panels, ("membrane", "spikes"), strict=True):
+        for axes, place in zip(row, ("Loihi and V100", "45 nm CMOS"), strict=False):
+            series = {}
+            for kind in kinds:
+                rows = cases[cases["network"].isin([kind, f"{kind}, {readout}"])]
+                series[kind] = rows[f"{place} / J"], rows[ERROR]
+            title = f"Ramberg-Osgood, readout of {readout}, {place}"
+            plotting.pareto(series, ERROR, axes).set_title(title, fontsize="medium")
+    # Kinds without such a network stay in the series, so that each kind has one colour in all panels.
+    series = {kind: ([], []) for kind in kinds}
+    for network in networks:
+        if network.configuration.task == "hardening" and network.configuration.family == "mirror":
+            joules = comparison.energies_in_use(network.report)["Loihi and V100 / J"]
+            series[network.configuration.kind] = [joules], [error_of(network)]
+    plotting.pareto(series, ERROR, panels[0, 2]).set_title("hardening, Loihi and V100", fontsize="medium")
+    panels[1, 2].remove()
+    one_legend(panels.flat[:-1])
     return panels
 
 
-def one_legend(panels):
-    """Below panels that show the same, one legend in place of theirs."""
+def one_legend(panels: Iterable[Axes]) -> None:
+    """Replace the legends of panels that show the same by one legend below them."""
     panels = list(np.ravel(panels))
     for axes in panels:
         axes.get_legend().remove()

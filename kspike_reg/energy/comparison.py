@@ -1,24 +1,25 @@
-"""A spiking network beside the same network computed densely: joules for one path, and what moves their ratio.
+"""A spiking network compared with the same network computed densely: joules for one path, and the break-even rate.
 
 The synapses of a network of `build` are those of its baseline of the same widths (LIF and dense, RLIF and SimpleRNN,
-SLSTM and LSTM), so the baseline's energy is that of the spiking network's own connections, each one carried out at
-every step. A chip for spikes has no synapses for real values; those multiply-accumulates, of the first layer's input,
-of the SLSTM's membrane and of a membrane readout, are left to a host, and priced there.
+SLSTM and LSTM). So the energy of the baseline is that of the connections of the spiking network, each one computed at
+every step. A neuromorphic chip has no synapses for real values; a host performs those multiply-accumulates, of the
+first layer's input, of the SLSTM's membrane and of a membrane readout, and they are priced there.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from kspike_reg.energy.devices import DEVICES, device_named
+from kspike_reg.energy.device import Device
+from kspike_reg.energy.devices import device_named
+from kspike_reg.energy.report import EnergyReport
 from kspike_reg.errors import InputError
+from kspike_reg.typing import FloatArray
 
 __all__ = [
-    "Correction",
-    "activities_of",
     "break_even",
-    "corrections",
     "dense_energy",
     "energies_in_use",
     "energy_at",
@@ -27,59 +28,93 @@ __all__ = [
     "spiking_energy",
 ]
 
-# Of the devices that the paper compares, by its convention: joules for a synaptic event, and for a connection.
-EVENT = DEVICES["loihi"].prices["accumulate"]
-CONNECTION = DEVICES["v100_paper"].prices["multiply_accumulate"]
-PAPERS_DT = 1e-3
 
-
-def spiking_energy(report, device, host):
-    """Joules for one path on average, with multiply-accumulates that the device does not price done by a host.
+def spiking_energy(report: EnergyReport, device: str | Device, host: str | Device) -> float:
+    """Mean energy of one path, with a host for the multiply-accumulates that the device does not price.
 
     Args:
         report: an `EnergyReport`.
         device: an event-driven device, its name or a `Device`.
         host: a device that prices a multiply-accumulate.
+
+    Returns:
+        Joules for one path.
+
+    Raises:
+        InputError: an unknown device, or a host without a price for a multiply-accumulate.
     """
     table = report.energy(device)
+    host = device_named(host)
     left = table.unpriced.get("multiply_accumulate", 0)
-    return (table.total + left * device_named(host).prices["multiply_accumulate"]) / report.samples
+    if "multiply_accumulate" not in host.prices:
+        raise InputError(
+            f"energy: expected a host that prices multiply-accumulates, received {host.name!r}; choose a device that "
+            "is not event-driven, 'v100_fp16' for instance"
+        )
+    return (table.total + left * host.prices["multiply_accumulate"]) / report.samples
 
 
-def dense_energy(report, device):
-    """Joules for one path on average, with every connection computed at every step, spikes or no spikes."""
+def dense_energy(report: EnergyReport, device: str | Device) -> float:
+    """Mean energy of one path, with every connection computed at every step, whether or not its source fires.
+
+    Args:
+        report: an `EnergyReport`.
+        device: the name of a device, or a `Device`; it is treated as one that is not event-driven.
+
+    Returns:
+        Joules for one path.
+
+    Raises:
+        InputError: an unknown device, or one without a price for a multiply-accumulate.
+    """
     return report.energy(replace(device_named(device), event_driven=False)).per_inference
 
 
-def energies_in_use(report):
-    """Joules for one path where the network would run, by the name of the place: a chip and a GPU, or one technology.
+def energies_in_use(report: EnergyReport) -> dict[str, float]:
+    """Mean energy of one path on the hardware that would run the network.
 
-    A spiking network runs on Loihi, its real-valued products on the V100 in half precision; any other on the V100.
+    A spiking network runs on Loihi, its real-valued products on the V100 in half precision; any other network runs on
+    the V100. The second number is that of one technology for both.
+
+    Args:
+        report: an `EnergyReport`.
+
+    Returns:
+        Joules for one path, by the name of the hardware.
     """
     spiking = any(layer.spikes is not None for layer in report.layers)
     pair = spiking_energy(report, "loihi", "v100_fp16") if spiking else dense_energy(report, "v100_fp16")
     return {"Loihi and V100 / J": pair, "45 nm CMOS / J": report.energy("cmos45_fp32").per_inference}
 
 
-def energy_at(report, rates, device, host):
-    """Joules for one path if the neurons fired at other rates, all in the proportions of the report.
+def energy_at(
+    report: EnergyReport, rates: ArrayLike, device: str | Device, host: str | Device
+) -> FloatArray | np.float64:
+    """Mean energy of one path if the neurons fired at other rates, all in the proportions of the report.
 
     Args:
         report, device, host: as in `spiking_energy`.
-        rates: spikes per neuron and step, averaged over all spiking neurons; a number or an array.
+        rates: spikes per neuron and step, averaged over all spiking neurons; a number or an array of any shape.
 
     Returns:
-        As many numbers: energy is linear in the rate.
+        Joules for one path, in the shape of `rates`: energy is linear in the rate.
 
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
-    at_rest, as_it_is = (spiking_energy(each, device, host) for each in (silenced(report), report))
-    return at_rest + (as_it_is - at_rest) * np.asarray(rates) / mean_rate(report)
+    at_rest, measured = (spiking_energy(each, device, host) for each in (silenced(report), report))
+    return at_rest + (measured - at_rest) * np.asarray(rates) / mean_rate(report)
 
 
-def silenced(report):
-    """The report as it were if no neuron ever fired, and the real values stayed."""
+def silenced(report: EnergyReport) -> EnergyReport:
+    """The report of the same network if no neuron ever fired; operations on real values stay.
+
+    Args:
+        report: an `EnergyReport`.
+
+    Returns:
+        Another `EnergyReport`.
+    """
     layers = []
     for layer in report.layers:
         projections = tuple(replace(projection, events=0) for projection in layer.projections)
@@ -88,167 +123,47 @@ def silenced(report):
     return replace(report, layers=tuple(layers))
 
 
-def break_even(report, device, host):
+def break_even(report: EnergyReport, device: str | Device, host: str | Device) -> float:
     """The spike rate at which the network costs as much on `device` as computed densely on `host`.
 
-    All neurons fire in the proportions of the report, more or less often; energy is linear in the rate.
+    The rates of all neurons change in the proportions of the report; energy is linear in the rate.
 
     Args:
-        report, device, host: as in `spiking_energy`; where `device` prices multiply-accumulates itself, `host` may
-            be the same.
+        report, device, host: as in `spiking_energy`. Where `device` prices multiply-accumulates itself, `host` may be
+            the same device.
 
     Returns:
-        Spikes per neuron and step, averaged over all spiking neurons. Below it spiking costs less. Negative: spiking
-        never does, since what does not depend on spikes costs more than the dense network; above 1: it always does.
-        Infinite, of that sign, where spikes cost nothing: on a device that updates all neurons alike, those that
-        nobody hears.
+        Spikes per neuron and step, averaged over all spiking neurons. Below this rate spiking costs less. If it is
+        negative, spiking never costs less, since the operations that do not depend on spikes cost more than the dense
+        network. If it is above 1, spiking always costs less. It is infinite, with the same sign, where spikes cost
+        nothing: on a device that charges every update alike, for neurons whose spikes drive no synapses.
 
     Raises:
         InputError: the network does not fire on these data, so its energy at other rates is unknown.
     """
     at_rest, firing = energy_at(report, (0, 1), device, host).tolist()
-    to_spend = dense_energy(report, host) - at_rest
-    if math.isclose(firing, at_rest, rel_tol=1e-12):  # but for rounding the same
-        return math.copysign(math.inf, to_spend)
-    return to_spend / (firing - at_rest)
+    budget = dense_energy(report, host) - at_rest
+    if math.isclose(firing, at_rest, rel_tol=1e-12):  # equal apart from rounding
+        return math.copysign(math.inf, budget)
+    return budget / (firing - at_rest)
 
 
-def mean_rate(report):
+def mean_rate(report: EnergyReport) -> float:
     """Spikes per neuron and step over all spiking neurons.
 
+    Args:
+        report: an `EnergyReport`.
+
+    Returns:
+        The mean rate, in (0, 1] for neurons that fire at most once in a step.
+
     Raises:
-        InputError: there are none, or they stay silent.
+        InputError: there are no spiking neurons, or they stay silent.
     """
     spiking = [layer for layer in report.layers if layer.spikes is not None]
     if not sum(layer.spikes for layer in spiking):
         raise InputError(
-            f"break-even: the network {report.model!r} does not fire on these data, so that nobody can say what its "
-            "spikes cost; profile a spiking network on data of its own range"
+            f"break-even: the network {report.model!r} does not fire on these data, so the cost of its spikes is "
+            "unknown; profile a spiking network on data within its training range"
         )
     return sum(layer.spikes for layer in spiking) / sum(layer.neuron_updates for layer in spiking)
-
-
-@dataclass(frozen=True)
-class Correction:
-    """A way of counting, with all corrections so far.
-
-    Attributes:
-        what: this one.
-        spiking: joules for one path on Loihi, with what the host does.
-        dense: joules for one path on the V100.
-    """
-
-    what: str
-    spiking: float
-    dense: float
-
-    @property
-    def factor(self):
-        """How many times less the spiking network costs."""
-        return self.dense / self.spiking
-
-
-def activities_of(model, inputs):
-    """The mean size of each layer's input by the layer's name, which the paper takes for a rate in Hz.
-
-    Args:
-        model: a `keras.Model` that `ModelEnergy` takes.
-        inputs: shape (n, T, features), in the units that the model takes.
-
-    Raises:
-        InputError: whatever `ModelEnergy` refuses.
-    """
-    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy  # only here, for KerasSpiking comes with it
-
-    energy = ModelEnergy(model, inputs, activity="hertz")
-    return {layer.name: energy.rate(layer) for layer in model.layers}
-
-
-def corrections(report, activities):
-    """From the paper's way of counting to that of the physics, one correction after the other.
-
-    The last but two is the energy of the report on "loihi" and "v100_fp16"; the last two put other published figures
-    in their place.
-
-    Args:
-        report: an `EnergyReport` of a spiking network.
-        activities: by the name of each layer, see `activities_of`.
-
-    Returns:
-        A list of `Correction`.
-
-    Raises:
-        InputError: an activity is missing.
-    """
-    steps = report.steps / report.samples
-    synapses = [
-        (layer, projection, _connections(report, projection))
-        for layer in report.layers
-        for projection in layer.projections
-        if projection.weighted
-    ]
-    missing = [layer.name for layer, *_ in synapses if layer.name not in activities]
-    if missing:
-        raise InputError(f"corrections: expected an activity for every layer with synapses; {missing[0]!r} has none")
-    counted = _papers_connections(report)
-    papers = sum(counted.values())
-    # What drives a layer's inputs, which at first stands for its recurrence too.
-    heard = {layer.name: _drive(_of_inputs(layer)) for layer, *_ in synapses}
-    by_input = sum(number * heard[layer.name] for layer, _, number in synapses)
-    by_source = sum(number * _drive([projection]) for _, projection, number in synapses)
-    events = report.accumulates / report.samples
-    products = report.multiply_accumulates / report.samples
-    updates = report.neuron_updates / report.samples * DEVICES["loihi"].prices["active_update"]
-    as_rates = sum(number * activities[name] * PAPERS_DT for name, number in counted.items())
-    as_events = sum(number * heard[name] for name, number in counted.items())
-    once = sum(number for *_, number in synapses) * CONNECTION
-    published, by_host = EVENT * steps, products * CONNECTION
-    found = [
-        ("as the paper counts", as_rates * published, papers * CONNECTION),
-        ("a spike is one event, not 1/1000, and so is a real value", as_events * published, papers * CONNECTION),
-        ("every synapse once: recurrent ones too, gates but theirs", by_input * published, once),
-        ("recurrent synapses go by their own source", by_source * published, once),
-        ("the GPU, too, takes every step", by_source * published, once * steps),
-        ("real values are multiply-accumulates, left to the GPU", events * EVENT + by_host, once * steps),
-        ("neurons are updated", events * EVENT + by_host + updates, once * steps),
-    ]
-    for what, device, host in (
-        ("a multiply-accumulate is two operations", "loihi", "v100_fp16"),
-        ("instead: Loihi by its published parts", "loihi_davies2018", "v100_fp16"),
-        ("instead: the GPU in single precision", "loihi", "v100_fp32"),
-        ("instead: both in 45 nm CMOS, single precision", "cmos45_fp32", "cmos45_fp32"),
-    ):
-        found.append((what, spiking_energy(report, device, host), dense_energy(report, host)))
-    return [Correction(*row) for row in found]
-
-
-def _papers_connections(report):
-    """Connections by layer as the paper counts them: gated layers are dense ones, four gates wide on both sides."""
-    gates = {layer.name: _gates(layer) for layer in report.layers}
-    return {
-        layer.name: sum(_connections(report, each) * gates.get(each.source, 1) for each in _of_inputs(layer))
-        for layer in report.layers
-        if any(projection.weighted for projection in layer.projections)
-    }
-
-
-def _gates(layer):
-    """Weights of a source to each neuron of the layer: one for each gate."""
-    fan_outs = [projection.fan_out for projection in _of_inputs(layer)]
-    return fan_outs[0] // layer.neurons if fan_outs and layer.neurons else 1
-
-
-def _of_inputs(layer):
-    """The synapses of the layer's inputs."""
-    return [projection for projection in layer.projections if projection.weighted and not projection.recurrent]
-
-
-def _connections(report, projection):
-    """Connections of a projection, as often as the network uses them in a step."""
-    return projection.connections * projection.steps / report.steps
-
-
-def _drive(projections):
-    """The share of source neurons that drive their synapses in a step: spikes where they fire, real values always."""
-    sources = sum(projection.fan_in * projection.steps for projection in projections)
-    return sum(each.events if each.event_driven else each.fan_in * each.steps for each in projections) / sources

@@ -1,9 +1,16 @@
-"""What the profiler found, as pandas tables: averages for one path."""
+"""The counts of the profiler and their energies as pandas tables: averages for one path."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from kspike_reg.energy.comparison import break_even, mean_rate
+from kspike_reg.energy.device import Device
 from kspike_reg.energy.devices import DEVICES, device_named
+from kspike_reg.energy.operations import LayerCounts
+from kspike_reg.energy.report import EnergyReport
+from kspike_reg.energy.table import LayerEnergy
 
 __all__ = [
     "break_even_frame",
@@ -17,10 +24,27 @@ __all__ = [
 
 NANO = 1e-9
 
+# Column of the table of operations by the count that it shows.
+COUNTS = {
+    "accumulates": "accumulates",
+    "multiply-accumulates": "multiply_accumulates",
+    "additions": "additions",
+    "active updates": "active_updates",
+    "idle updates": "idle_updates",
+}
 
-def tables_of(report, devices):
-    """All tables of a report by a short name: (title, table)."""
-    found = {
+
+def tables_of(report: EnergyReport, devices: Sequence[str | Device]) -> dict[str, tuple[str, pd.DataFrame]]:
+    """All tables of a report.
+
+    Args:
+        report: an `EnergyReport`.
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        Pairs (title, table) by a short name. There are no break-even rates for a network that does not fire.
+    """
+    tables = {
         "operations": (f"Operations for one path, mean of {report.samples}", operation_frame(report)),
         "projections": ("By source", projection_frame(report)),
         "energies": ("Energy for one path, less what a device does not price", energy_frame(report, devices)),
@@ -28,36 +52,43 @@ def tables_of(report, devices):
     }
     if report.spikes:
         title = "The spike rate below which spiking costs less than the same network computed densely"
-        found["break_even"] = title, break_even_frame(report, devices)
-    return found
+        tables["break_even"] = title, break_even_frame(report, devices)
+    return tables
 
 
-def operation_frame(report):
-    """Operations for one path by layer, a total below, and the memory."""
-    counts = {
-        "accumulates": "accumulates",
-        "multiply-accumulates": "multiply_accumulates",
-        "additions": "additions",
-        "active updates": "active_updates",
-        "idle updates": "idle_updates",
-    }
+def operation_frame(report: EnergyReport) -> pd.DataFrame:
+    """Operations for one path by layer, with a total in the last row, and the memory.
+
+    Args:
+        report: an `EnergyReport`.
+
+    Returns:
+        A table with a row for each layer.
+    """
     rows = []
     for layer in _at_work(report):
         rate = layer.spikes_per_neuron_and_step
         rows.append(
             {"layer": layer.name, "neurons": layer.neurons, "connections": layer.connections}
-            | {label: getattr(layer, name) / report.samples for label, name in counts.items()}
+            | {label: getattr(layer, name) / report.samples for label, name in COUNTS.items()}
             | {"spikes per neuron and step": None if rate is None else float(rate), "memory / B": layer.memory_bytes}
         )
     total = {"layer": "total", "neurons": sum(layer.neurons for layer in report.layers)}
     total |= {"connections": report.connections}
-    total |= {label: getattr(report, name) / report.samples for label, name in counts.items()}
+    total |= {label: getattr(report, name) / report.samples for label, name in COUNTS.items()}
     rows.append(total | {"spikes per neuron and step": None, "memory / B": report.memory_bytes})
     return _frame(rows)
 
 
-def projection_frame(report):
-    """Operations for one path by layer and source."""
+def projection_frame(report: EnergyReport) -> pd.DataFrame:
+    """Operations for one path by layer and source.
+
+    Args:
+        report: an `EnergyReport`.
+
+    Returns:
+        A table with a row for each projection.
+    """
     return _frame(
         {
             "layer": layer.name,
@@ -76,10 +107,16 @@ def projection_frame(report):
     )
 
 
-def energy_frame(report, devices):
-    """Nanojoules for one path by layer, a column for each device, a total below, less what a device does not price.
+def energy_frame(report: EnergyReport, devices: Iterable[str | Device]) -> pd.DataFrame:
+    """Nanojoules for one path, without the operations that a device does not price.
 
-    Empty where a device prices nothing that the layer does.
+    Args:
+        report: an `EnergyReport`.
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        A table with a row for each layer, a total in the last row, and a column for each device; empty where the
+        device prices no operation of the layer.
     """
     tables = [report.energy(device) for device in devices]
     rows = [
@@ -91,8 +128,17 @@ def energy_frame(report, devices):
     return _frame([*rows, {"layer": "total"} | total])
 
 
-def unpriced_frame(report, devices):
-    """Operations for one path that took place and that a device does not price."""
+def unpriced_frame(report: EnergyReport, devices: Iterable[str | Device]) -> pd.DataFrame:
+    """Operations for one path that took place and that a device does not price.
+
+    Args:
+        report: an `EnergyReport`.
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        A table with a row for each device and term; a term that the device prices and the profiler does not count has
+        the entry "not counted".
+    """
     rows = []
     for device in devices:
         table = report.energy(device)
@@ -105,11 +151,21 @@ def unpriced_frame(report, devices):
     return _frame(rows, columns=("device", "operation", "for one path"))
 
 
-def break_even_frame(report, devices=tuple(DEVICES)):
+def break_even_frame(report: EnergyReport, devices: Iterable[str | Device] = tuple(DEVICES)) -> pd.DataFrame:
     """The spike rate below which spiking costs less than the same network computed densely, for pairs of devices.
 
-    Event-driven devices that price multiply-accumulates are set against themselves, others against every device that
+    An event-driven device that prices multiply-accumulates is compared with itself, any other with every device that
     is not event-driven.
+
+    Args:
+        report: an `EnergyReport` of a network that fires.
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        A table with a row for each pair.
+
+    Raises:
+        InputError: the network does not fire on these data.
     """
     devices = [device_named(device) for device in devices]
     dense = [device for device in devices if not device.event_driven]
@@ -136,8 +192,15 @@ def break_even_frame(report, devices=tuple(DEVICES)):
     return _frame(rows)
 
 
-def device_frame(devices):
-    """The prices of devices in picojoules, with their sources."""
+def device_frame(devices: Iterable[str | Device]) -> pd.DataFrame:
+    """The prices of devices in picojoules, with their sources.
+
+    Args:
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        A table with a row for each device.
+    """
     rows = []
     for device in map(device_named, devices):
         prices = ", ".join(f"{term} {price / 1e-12:.4g} pJ" for term, price in device.prices.items())
@@ -145,15 +208,15 @@ def device_frame(devices):
     return _frame(rows)
 
 
-def _nanojoules(layer, samples):
+def _nanojoules(layer: LayerEnergy, samples: int) -> float | None:
     return layer.total / samples / NANO if layer.total or not layer.unpriced else None
 
 
-def _at_work(report):
-    """The layers that do something; scaling is the host's."""
+def _at_work(report: EnergyReport) -> list[LayerCounts]:
+    """The layers with operations of their own; the host does the scaling."""
     return [layer for layer in report.layers if layer.neurons or layer.projections]
 
 
-def _frame(rows, columns=None):
-    # Objects keep None apart from NaN, and whole numbers whole.
+def _frame(rows: Iterable[dict[str, Any]], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    # The type object distinguishes None from NaN and whole numbers from real ones.
     return pd.DataFrame(list(rows), columns=columns, dtype=object)

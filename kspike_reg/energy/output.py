@@ -1,22 +1,27 @@
-"""A report and what it costs, written down: JSON, tables, a bar chart."""
+"""The files of a report: counts and energies as JSON, tables, a bar chart."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
+
 from kspike_reg import plotting
+from kspike_reg.energy.device import Device
 from kspike_reg.energy.frames import tables_of
+from kspike_reg.energy.report import EnergyReport
 from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.tables import write_table
 
 __all__ = ["draw_layers", "write_report"]
 
 
-def write_report(report, devices, folder):
+def write_report(report: EnergyReport, devices: Sequence[str | Device], folder: str | Path) -> None:
     """Write energy.json, each table as CSV, Markdown and LaTeX, and layers.png.
 
     Args:
         report: an `EnergyReport`.
         devices: names in `DEVICES`, or `Device`s.
-        folder: where to; it is made if need be.
+        folder: the folder for the files; it is created if it does not exist.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -30,8 +35,16 @@ def write_report(report, devices, folder):
     plotting.save(draw_layers(report, devices), folder / "layers.png")
 
 
-def draw_layers(report, devices):
-    """A bar for each layer and device, marked where it lacks multiply-accumulates, which the device does not price."""
+def draw_layers(report: EnergyReport, devices: Sequence[str | Device]) -> Axes:
+    """Draw a bar for each layer and device, marked where the device does not price multiply-accumulates of the layer.
+
+    Args:
+        report: an `EnergyReport`.
+        devices: names in `DEVICES`, or `Device`s.
+
+    Returns:
+        The axes.
+    """
     tables = [report.energy(device) for device in devices]
     joules = {
         table.device.name: {layer.name: layer.total / table.samples for layer in table.layers} for table in tables

@@ -1,12 +1,16 @@
-"""One run of a study, seen from outside."""
+"""One case of a study: its configuration, its progress and its results."""
 
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from kspike_reg.datasets import Paths
 from kspike_reg.evaluation import predict
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.experiments.memoryless import memoryless_error
@@ -15,6 +19,7 @@ from kspike_reg.metrics import mean_relative_error
 from kspike_reg.network.physical import scaling_of
 from kspike_reg.network.saving import load
 from kspike_reg.training import read_history
+from kspike_reg.typing import FloatArray
 
 __all__ = ["Case"]
 
@@ -25,9 +30,9 @@ class Case:
 
     Args:
         name: of the case, and of its folder.
-        configuration: what is run.
-        papers: what the paper ran.
-        folder: where the run is kept.
+        configuration: the configuration of the run.
+        papers: the configuration of the paper.
+        folder: the folder of the run.
     """
 
     name: str
@@ -36,14 +41,14 @@ class Case:
     folder: Path
 
     @property
-    def cost(self):
-        """Steps of paths to be learned from, all epochs together: a measure of the time that the run takes."""
+    def cost(self) -> int:
+        """Steps of all training paths in all epochs: a measure of the duration of the run."""
         training, _, _ = self.configuration.sizes
         return self.configuration.epochs * training * self.configuration.steps
 
     @property
-    def done(self):
-        """Share of the run that is done; 1 only where it is complete."""
+    def done(self) -> float:
+        """Share of the run that is done; 1 only if it is complete."""
         if is_complete(self.folder):
             return 1.0
         try:
@@ -53,37 +58,38 @@ class Case:
         return min(max(epochs, 0) / self.configuration.epochs, 0.999)
 
     @cached_property
-    def metrics(self):
-        """What a finished run found, see `run`."""
+    def metrics(self) -> dict[str, Any]:
+        """The metrics of a finished run, see `run`."""
         return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
 
     @property
-    def history(self):
+    def history(self) -> dict[str, list[float]]:
+        """Losses of each epoch, see `training.read_history`."""
         return read_history(self.folder / "history.csv")
 
     @cached_property
-    def test(self):
-        """The test set, as `datasets.Paths`."""
+    def test(self) -> Paths:
+        """The test set."""
         return self.configuration.load_data()[2]
 
     @cached_property
-    def memoryless_error(self):
-        """What a guess without memory leaves of the test set, see `memoryless_error`."""
+    def memoryless_error(self) -> float:
+        """The error of a guess without memory on the test set, see `memoryless_error`."""
         training, _, test = self.configuration.load_data()
         return memoryless_error(training, test)
 
     @cached_property
-    def model(self):
+    def model(self) -> keras.Model:
         """The trained network, in physical units."""
         return load(self.folder / "model.keras")
 
     @cached_property
-    def prediction(self):
-        """The network's answer on the test set and its spread, each (n, T, outputs)."""
+    def prediction(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The prediction of the network on the test set and its spread, each (n, T, outputs), in physical units."""
         return predict(self.model, self.test, outside="ignore", return_spread=True)
 
     @property
-    def path_errors(self):
+    def path_errors(self) -> FloatArray:
         """The relative error of each path of the test set, eq. 14 on standardised data, shape (n,)."""
         _, scaling = scaling_of(self.model)
         pair = [scaling.standardise(values) for values in (self.test.targets, self.prediction[0])]

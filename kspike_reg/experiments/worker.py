@@ -1,7 +1,7 @@
-"""The process behind one case of a study: `python -m kspike_reg.experiments.worker FOLDER`.
+"""The process of one case of a study: `python -m kspike_reg.experiments.worker FOLDER`.
 
-Trains by the configuration.json that the study has laid down in the folder, and stops when the study is gone, since
-it may be running anew.
+It trains by the configuration.json that the study has written into the folder. It stops when the study's process has
+ended, since the study may have been started again.
 """
 
 import os
@@ -13,9 +13,15 @@ import keras
 from kspike_reg.errors import InputError
 from kspike_reg.experiments.run import recorded_configuration, run
 
+__all__ = ["main"]
 
-def main(folder):
-    """Run what the folder's configuration.json says."""
+
+def main(folder: Path) -> None:
+    """Run the configuration of a folder; exit with status 1 and one line if it cannot run.
+
+    Args:
+        folder: with a configuration.json.
+    """
     study = os.getppid()
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: os.getppid() == study or sys.exit(1))
     try:

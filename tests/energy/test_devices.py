@@ -114,21 +114,27 @@ def test_a_whole_network_by_hand():
     inputs = keras.Input((None, 1), name="inputs")
     layer = LIF(1, return_sequences=True, reset="zero", use_bias=False, name="lif", decay_initializer=0.0,
                 kernel_initializer="ones", threshold_initializer=1.0)  # fmt: skip
-    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False, name="hears")(layer(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2, use_bias=False, name="reader")(layer(inputs)))
     table = profile(model, np.array([[[1.0], [0.5], [2.0]]])).energy("loihi_davies2018")
     assert table["lif"].joules["active_update"] == pytest.approx(162e-12, rel=1e-14)
     assert table["lif"].joules["idle_update"] == pytest.approx(52e-12, rel=1e-14)
     assert table["lif"].joules["spike"] == pytest.approx(3.4e-12, rel=1e-14)
     assert table["lif"].unpriced == {"multiply_accumulate": 3}
-    assert table["hears"].total == pytest.approx(4 * 23.6e-12, rel=1e-14)
-    assert table["hears"].unpriced == {}
+    assert table["reader"].total == pytest.approx(4 * 23.6e-12, rel=1e-14)
+    assert table["reader"].unpriced == {}
+
+
+def test_a_layer_that_the_report_does_not_have_is_refused(report):
+    for layers in (report, report.energy("loihi")):
+        with pytest.raises(InputError, match="there is no layer 'rlif'; choose one of lif"):
+            layers["rlif"]
 
 
 def test_a_report_goes_through_json(report):
-    told = json.loads(json.dumps(report.to_dict()))
-    assert told["totals"]["accumulates"] == 20
-    assert told["layers"][0]["spikes_per_neuron_and_step"] == 6 / 40
-    assert [each["dense_operations"] for each in told["layers"][0]["projections"]] == [120, 160]
+    content = json.loads(json.dumps(report.to_dict()))
+    assert content["totals"]["accumulates"] == 20
+    assert content["layers"][0]["spikes_per_neuron_and_step"] == 6 / 40
+    assert [each["dense_operations"] for each in content["layers"][0]["projections"]] == [120, 160]
 
 
 # ------------------------------------------------------------------------------------------------- devices from files

@@ -94,7 +94,7 @@ def test_the_v100_columns_are_those_of_the_paper_to_the_last_digit(rows, half, l
 
 @pytest.mark.parametrize(("half", "network"), [("dense", "lif-elasticity"), ("lstm", "slstm-hardening")])
 def test_the_loihi_columns_have_the_activity_of_our_networks(rows, half, network):
-    """Rates of spikes, counted by the profiler for the layers that hear spikes alone."""
+    """Rates of spikes, counted by the profiler for the layers that receive only spikes."""
     kind, steps = network.split("-")[0], {"lif-elasticity": 5, "slstm-hardening": 100}[network]
     rates = {row["layer"]: row["spikes per neuron and step"] for row in rows["operations"] if row["network"] == network}
     table = rows[f"table_one_{half}"]
@@ -157,8 +157,8 @@ def test_the_last_correction_is_the_energy_of_the_tables(rows):
         assert energies["45 nm CMOS / J"] == pytest.approx(cmos["spiking / nJ"] * 1e-9, rel=1e-12)
 
 
-def test_break_even_is_told_for_every_spiking_network_and_pair(rows):
-    """At its rate, on Loihi beside the V100, both cost the same; energy by the operations of the other table."""
+def test_break_even_is_given_for_every_spiking_network_and_pair(rows):
+    """At its rate, spiking on Loihi costs as much as the dense network on the V100; operations of the other table."""
     devices = [name for name in DEVICES if name != "v100_paper"]
     dense = [name for name in devices if not DEVICES[name].event_driven]
     for name in FIRING:

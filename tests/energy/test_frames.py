@@ -20,7 +20,7 @@ from oracles.networks import grid, put_on_the_grid
 pytestmark = torch_arrays
 
 # Sevenths, so that an average is no whole number, and a path is not mistaken for all of them.
-PATHS, TIME, FEATURES, UNITS, VOTERS = 7, 6, 2, 5, 4
+PATHS, TIME, FEATURES, UNITS, POPULATION = 7, 6, 2, 5, 4
 LENGTHS = np.array([6, 3, 6, 1, 4, 2, 5])
 SHOWN = ("loihi", "loihi_davies2018", "v100_fp16", "cmos45_fp32")
 COUNTS = {
@@ -35,7 +35,7 @@ COUNTED = ("accumulate", "multiply_accumulate", "addition", "active_update", "id
 
 @pytest.fixture(scope="module")
 def report():
-    model = put_on_the_grid(build("rlif", features=FEATURES, outputs=2, units=UNITS, population=VOTERS, depth=2))
+    model = put_on_the_grid(build("rlif", features=FEATURES, outputs=2, units=UNITS, population=POPULATION, depth=2))
     found = profile(model, grid(PATHS, TIME, FEATURES), mask=np.arange(TIME) < LENGTHS[:, None])
     assert found.accumulates % PATHS, "a vacuous test: whole numbers for one path"
     return found
@@ -43,7 +43,7 @@ def report():
 
 @pytest.fixture(scope="module")
 def conventional():
-    return profile(build("gru", features=FEATURES, units=UNITS, population=VOTERS, depth=1), grid(2, 3, FEATURES))
+    return profile(build("gru", features=FEATURES, units=UNITS, population=POPULATION, depth=1), grid(2, 3, FEATURES))
 
 
 def test_operations_are_those_of_one_path_and_add_up(report):
@@ -93,7 +93,7 @@ def test_projections_add_up_to_their_layers(report):
     np.testing.assert_allclose(by_events.astype(float), table["accumulates"].astype(float), rtol=1e-15)
     assert table["accumulates"].sum() * PATHS == pytest.approx(report.accumulates, rel=1e-12)
     # Biases are no synapses.
-    biases = LENGTHS.sum() * (3 * UNITS + VOTERS) / PATHS
+    biases = LENGTHS.sum() * (3 * UNITS + POPULATION) / PATHS
     assert table["additions"].sum() + biases == pytest.approx(report.additions / PATHS, rel=1e-12)
 
 
@@ -115,7 +115,9 @@ def test_where_nothing_is_priced_there_is_nothing_not_zero(report):
     """The mean is additions alone, which neither Loihi nor the V100 prices; 45 nm CMOS prices no updates."""
     table = frames.energy_frame(report, SHOWN).set_index("layer")
     assert table.loc["mean"].tolist()[:3] == [None, None, None]
-    assert table.loc["mean", "cmos45_fp32 / nJ"] == pytest.approx(LENGTHS.sum() * VOTERS * 0.9e-3 / PATHS, rel=1e-12)
+    assert table.loc["mean", "cmos45_fp32 / nJ"] == pytest.approx(
+        LENGTHS.sum() * POPULATION * 0.9e-3 / PATHS, rel=1e-12
+    )
     assert not table.drop(index="mean").isna().any(axis=None)
 
 
@@ -134,9 +136,9 @@ def test_unpriced_operations_are_listed_with_their_counts(report):
     rows = {(device, term): count for device, term, count in table.itertuples(index=False, name=None)}
     assert len(rows) == len(table)
     steps = LENGTHS.sum()
-    products = steps * (FEATURES * UNITS + UNITS * UNITS + UNITS * VOTERS) / PATHS
-    additions = steps * (3 * UNITS + VOTERS + VOTERS) / PATHS
-    active = (report.spikes + steps * (UNITS + VOTERS)) / PATHS
+    products = steps * (FEATURES * UNITS + UNITS * UNITS + UNITS * POPULATION) / PATHS
+    additions = steps * (3 * UNITS + POPULATION + POPULATION) / PATHS
+    active = (report.spikes + steps * (UNITS + POPULATION)) / PATHS
     idle = (2 * steps * UNITS - report.spikes) / PATHS
     spikes = report.spikes / PATHS
     assert rows == {
@@ -215,7 +217,7 @@ def test_all_tables(report, conventional):
 
 
 def test_scaling_is_the_hosts_and_not_shown(report):
-    network = build("lif", features=1, units=UNITS, population=VOTERS, depth=1)
+    network = build("lif", features=1, units=UNITS, population=POPULATION, depth=1)
     model = in_physical_units(network, Standardiser((0.0,), (2.0,), ("e",)), Standardiser((0.0,), (1.0,), ("s",)))
     found = profile(model, grid(2, 3, 1))
     assert "standardise" in [layer.name for layer in found.layers]

@@ -1,4 +1,4 @@
-"""Studies: their cases, their running on processes, their going on after a stop, and what they write down."""
+"""Studies: their cases, their processes, how they continue after a stop, and the files that they write."""
 
 import json
 import signal
@@ -12,13 +12,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from kspike_reg import InputError, build, cli, datasets, experiments
-from kspike_reg.cli import arguments
+from kspike_reg.cli.options import settings_of
 from kspike_reg.experiments import STUDIES, Configuration, recipe
 from kspike_reg.experiments.card import training_command
 from kspike_reg.experiments.memoryless import memoryless_error
-from kspike_reg.experiments.reproduce import _cases
+from kspike_reg.experiments.reproduce import cases_of
 from kspike_reg.experiments.run import recorded_configuration
-from kspike_reg.experiments.studies import EQUAL_WIDTHS, LEARNING_RATES, SEEDS, Study
+from kspike_reg.experiments.studies.cyclic import EQUAL_WIDTHS, LEARNING_RATES
+from kspike_reg.experiments.studies.study import SEEDS, Study
 from kspike_reg.tables import text_of
 
 TINY = {"task": "elasticity", "units": 4, "population": 2, "depth": 1, "epochs": 2, "timesteps": 3, "training_paths": 9}
@@ -42,7 +43,7 @@ def one_figure(cases):
 
 @pytest.fixture(scope="module")
 def study():
-    """A study as small as can be, in the table for as long as these tests run."""
+    """A study as small as can be, registered while these tests run."""
     plan = Study(
         title="A tiny study",
         cases=in_two_rounds,
@@ -81,8 +82,8 @@ def test_a_study_runs_all_its_cases_round_by_round(finished):
     assert (done[-1], known[-1], set(known)) == (3, 3, {2, 3})
 
 
-def test_settings_give_way_to_one_another_in_the_right_order(finished):
-    """The paper's, the recipe's, the study's modern, quick, what the user says, what the case is about."""
+def test_later_settings_override_earlier_ones(finished):
+    """The paper's, the recipe's, the study's modern and quick ones, the user's, the subject of the case."""
     _, results, _ = finished
     configuration = results["cases"]["lif"]["configuration"]
     assert configuration["task"] == "elasticity"
@@ -106,10 +107,10 @@ def test_a_study_writes_tables_figures_and_a_report(finished):
     }
     report = (folder / "report.md").read_text()
     assert "kspike-reg reproduce tiny --recipe modern --quick --units 5" in report
-    assert "- units: 5 in place of 4\n" in report
-    beside = next(line for line in report.splitlines() if line.startswith("| lif | all |"))
+    assert "- units: 5 instead of 4\n" in report
+    compared = next(line for line in report.splitlines() if line.startswith("| lif | all |"))
     error = results["cases"]["lif"]["test"]["errors"]["standardised"]["mean_relative_error"]["all"]
-    assert beside.split(" | ")[2:4] == ["0.5", f"{error:.3g}"]
+    assert compared.split(" | ")[2:4] == ["0.5", f"{error:.3g}"]
     for image in folder.glob("*.png"):
         assert f"]({image.name})" in report
 
@@ -140,7 +141,7 @@ def test_a_case_that_fails_is_named_after_the_others_are_done(study, tmp_path):
 
 
 def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
-    """SIGINT, as Ctrl-C gives it, once a case has begun; the second call does not start anew."""
+    """SIGINT, as Ctrl-C sends it, once a case has begun; the second call does not start again."""
     command = [sys.executable, "-m", "kspike_reg", "reproduce", "ramberg-osgood", "--quick", "--out", str(tmp_path)]
     command += ["--units", "3", "--population", "2", "--training-paths", "20", "--epochs", "160"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -151,19 +152,19 @@ def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
     stopped = history.read_bytes().splitlines()
     time.sleep(2)
-    assert history.read_bytes().splitlines() == stopped  # nobody trains any more
+    assert history.read_bytes().splitlines() == stopped  # no process trains any more
     assert len(stopped) < 160
     subprocess.run(command, check=True, capture_output=True)
     done = history.read_bytes().splitlines()
     assert len(done) == 1 + 160
-    assert done[: len(stopped) - 1] == stopped[:-1]  # the epoch under way may be trained again, at another second
+    assert done[: len(stopped) - 1] == stopped[:-1]  # the interrupted epoch may be trained again
 
 
-def test_what_a_study_is_asked_is_checked(tmp_path):
+def test_the_arguments_of_a_study_are_checked(tmp_path):
     with pytest.raises(InputError, match="unknown study 'plasticity'; choose one of elasticity"):
         experiments.reproduce("plasticity", tmp_path / "new")
     with pytest.raises(InputError, match="workers to be a positive integer, received workers=0"):
@@ -177,7 +178,7 @@ PAPERS = {"recipe": "paper", "quick": False, "changes": {}}
 
 
 def papers_cases(study, tmp_path):
-    return {case.name: case.configuration for case in _cases(STUDIES[study], tmp_path, PAPERS, [])}
+    return {case.name: case.configuration for case in cases_of(STUDIES[study], tmp_path, PAPERS, [])}
 
 
 def test_the_papers_settings_are_the_defaults(tmp_path):
@@ -199,13 +200,13 @@ def test_the_papers_settings_are_the_defaults(tmp_path):
         assert (case.learning_rate, case.weight_decay, case.schedule, case.clipping) == (1e-3, 0.01, "constant", None)
 
 
-def test_networks_that_are_compared_have_as_many_parameters():
+def test_compared_networks_have_as_many_parameters():
     counts = {kind: build(kind, units=units, population=16).count_params() for kind, units in EQUAL_WIDTHS.items()}
     for kind, count in counts.items():
         assert count == pytest.approx(counts["slstm"], rel=0.05), kind
 
 
-def test_the_cyclic_study_gives_all_kinds_the_same_rates_and_the_best_of_them_five_seeds():
+def test_the_cyclic_study_gives_all_kinds_the_same_rates_and_the_best_rate_five_seeds():
     first = STUDIES["cyclic"].cases({}, False)
     assert len(first) == len(EQUAL_WIDTHS) * len(LEARNING_RATES)
 
@@ -227,7 +228,7 @@ def test_the_cyclic_study_gives_all_kinds_the_same_rates_and_the_best_of_them_fi
 
 def test_the_study_of_the_recipe_changes_one_ingredient_at_a_time(tmp_path):
     settings = {"recipe": "modern", "quick": False, "changes": {}}
-    cases = {case.name: case.configuration for case in _cases(STUDIES["recipe"], tmp_path, settings, [])}
+    cases = {case.name: case.configuration for case in cases_of(STUDIES["recipe"], tmp_path, settings, [])}
     for kind in ("lif", "rlif", "slstm"):
         modern = cases.pop(f"{kind}_modern_seed_0")
         papers = cases.pop(f"{kind}_paper")
@@ -246,26 +247,36 @@ def test_a_card_s_command_gives_the_same_configuration():
         clipping=1.0, schedule="cosine", loss_weighting="relative", learning_rate=3e-3, training_paths=77, epochs=5,
     )  # fmt: skip
     words = training_command(json.loads(json.dumps(asdict(configuration)))).split()
-    options = cli._parser().parse_args([*words[1:-1], "runs"])
-    assert Configuration(**cli._settings(options)) == configuration
+    options = cli.build_parser().parse_args([*words[1:-1], "runs"])
+    assert Configuration(**settings_of(options)) == configuration
 
 
-def test_every_field_of_a_configuration_can_be_said_on_the_command_line():
-    (command,) = (action.choices["train"] for action in cli._parser()._actions if hasattr(action.choices, "values"))
+def training_parser():
+    """The parser of `kspike-reg train`."""
+    actions = cli.build_parser()._actions
+    return next(action.choices["train"] for action in actions if hasattr(action.choices, "values"))
+
+
+def test_every_field_of_a_configuration_is_an_option_of_the_command_line():
+    (command,) = (
+        action.choices["train"] for action in cli.build_parser()._actions if hasattr(action.choices, "values")
+    )
     flags = {flag for action in command._actions for flag in action.option_strings}
     assert {f"--{name.replace('_', '-')}" for name in asdict(Configuration(task="elasticity"))} <= flags
 
 
-def test_the_help_tells_the_defaults_that_hold():
-    (command,) = (action.choices["train"] for action in cli._parser()._actions if hasattr(action.choices, "values"))
+def test_the_help_states_the_defaults_of_a_configuration():
+    (command,) = (
+        action.choices["train"] for action in cli.build_parser()._actions if hasattr(action.choices, "values")
+    )
     defaults = asdict(Configuration(task="elasticity"))
-    told = {
+    stated = {
         action.dest: action.help.rpartition("(default: ")[2].rstrip(")")
         for action in command._actions
         if "(default: " in (action.help or "") and action.dest in defaults
     }
-    assert len(told) > 15
-    for name, default in told.items():
+    assert len(stated) > 15
+    for name, default in stated.items():
         assert defaults[name] is None if default == "the paper's" else str(defaults[name]) == default, name
 
 
@@ -289,12 +300,17 @@ def test_memory_is_worth_nothing_on_ramps_and_much_on_cyclic_paths():
         assert low <= memoryless_error(training, test) < high
 
 
-def test_the_command_line_runs_a_study(finished, capsys, monkeypatch):
+def test_memory_needs_more_paths_than_neighbours():
+    training, test, _ = datasets.generate("elasticity", (16, 3, 1), timesteps=4, seed=2)
+    with pytest.raises(InputError, match="expected more than 16 training paths, received 16"):
+        memoryless_error(training, test)
+
+
+def test_the_command_line_runs_a_study(finished, capsys):
     folder, results, _ = finished
-    monkeypatch.setitem(arguments.CHOICES, "study", ("tiny",))
     words = ["reproduce", "tiny", "--recipe", "modern", "--quick", "--units", "5", "--out", str(folder)]
     assert cli.main(words) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     error = results["cases"]["lif"]["test"]["errors"]["standardised"]["mean_relative_error"]["all"]
-    assert text_of(error) in said
-    assert "report.md" in said
+    assert text_of(error) in printed
+    assert "report.md" in printed
