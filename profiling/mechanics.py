@@ -1,9 +1,9 @@
-"""How many steps of paths a second the laws of mechanics compute on one core, against what the project asks for.
+"""Steps of paths per second that the laws of mechanics compute on one core, and the goal of the project for each.
 
     python profiling/mechanics.py
 
 prints a table and writes profiling/results/mechanics.json. Repetitions of the cases alternate, so that a slow moment
-of the machine falls on all of them. Run it on an idle machine.
+of the machine affects all of them. Run it on an idle machine.
 """
 
 import os
@@ -12,13 +12,15 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # the package loads Keras, whose start is of no interest here
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # the package loads Keras, whose start-up messages are irrelevant here
 
 import json
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,8 +34,24 @@ REPETITIONS = 15
 SEED = 0
 
 
-def cases():
-    """Each case: name, what it is, goal in path-steps per second, and a function without arguments."""
+class Case(NamedTuple):
+    """A law and the paths that it is measured on.
+
+    Attributes:
+        name: for the table.
+        what: description of the paths.
+        goal: path-steps per second.
+        run: the function that is measured; it computes PATHS paths of STEPS steps.
+    """
+
+    name: str
+    what: str
+    goal: int
+    run: Callable[[], np.ndarray]
+
+
+def cases() -> list[Case]:
+    """Draw the paths of each case."""
     generator = np.random.default_rng(SEED)
     cyclic = strain_paths("profiling", "cyclic", PATHS, STEPS, SEED, 1e-2)
     paper = (np.linspace(0.0, 1e-2, STEPS), generator.uniform(100.0, 500.0, (PATHS, 1)))
@@ -44,19 +62,19 @@ def cases():
         generator.uniform(1.0, 50.0, (PATHS, 1)),
     )
     return [
-        (
+        Case(
             "hardening",
             "cyclic paths to 0.01, the paper's steel",
             10_000_000,
             lambda: isotropic_hardening(cyclic),
         ),
-        (
+        Case(
             "ramberg_osgood, paper",
             "strains evenly from 0 to 0.01, yield stress from U(100, 500) MPa, exponent 10",
             1_000_000,
             lambda: ramberg_osgood(*paper),
         ),
-        (
+        Case(
             "ramberg_osgood, whole range",
             "strains from U(-0.1, 0.1), yield stress from U(1, 5000) MPa and exponent from U(1, 50) for each path",
             1_000_000,
@@ -65,42 +83,42 @@ def cases():
     ]
 
 
-def pin():
-    """Stay on one core, where the system can be asked to; True if it was."""
+def pin() -> bool:
+    """Stay on one core, and return whether the system supports that."""
     if not hasattr(os, "sched_setaffinity"):
         return False
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return True
 
 
-def measure(every):
-    """Path-steps per second of each case, a list for each; the cases alternate and the first round is not counted."""
+def measure(every: list[Case]) -> list[list[float]]:
+    """Return path-steps per second, a list for each case; the cases alternate and the first round is not counted."""
     rates = [[] for _ in every]
     for repetition in range(REPETITIONS + 1):
-        for (_, _, _, run), own in zip(every, rates, strict=True):
+        for case, own in zip(every, rates, strict=True):
             start = time.perf_counter()
-            run()
+            case.run()
             seconds = time.perf_counter() - start
             if repetition:
                 own.append(PATHS * STEPS / seconds)
     return rates
 
 
-def main():
+def main() -> None:
     """Measure, print, write."""
     cores, pinned = os.cpu_count(), pin()
     every = cases()
     results = []
     print(f"{'millions of path-steps per second':34}{'median':>8}{'least':>8}{'most':>8}{'goal':>8}")
-    for (name, what, goal, _), rates in zip(every, measure(every), strict=True):
+    for case, rates in zip(every, measure(every), strict=True):
         median, least, most = statistics.median(rates), min(rates), max(rates)
-        verdict = "met" if median >= goal else "MISSED"
-        print(f"{name:34}" + "".join(f"{rate / 1e6:8.2f}" for rate in (median, least, most, goal)), verdict)
+        verdict = "met" if median >= case.goal else "MISSED"
+        print(f"{case.name:34}" + "".join(f"{rate / 1e6:8.2f}" for rate in (median, least, most, case.goal)), verdict)
         results.append(
             {
-                "case": name,
-                "what": what,
-                "goal": goal,
+                "case": case.name,
+                "what": case.what,
+                "goal": case.goal,
                 "median": round(median),
                 "least": round(least),
                 "most": round(most),

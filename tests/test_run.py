@@ -199,7 +199,7 @@ def plane_strain(paths, *, timesteps=6, seed=0, maximum_strain=1e-3):
         input_names=("strain_11", "strain_22"),
         target_names=STRESSES,
         units=dict.fromkeys(STRESSES, "MPa"),
-        source={"task": "plane strain", "maximum_strain": maximum_strain},
+        source={"task": "plane-strain", "maximum_strain": maximum_strain},
     )
 
 
@@ -208,8 +208,8 @@ def plane(tmp_path_factory):
     """A run of two epochs on that task, and what it made."""
     folder = tmp_path_factory.mktemp("plane")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(datasets.TASKS, "plane strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
-        configuration = Configuration(task="plane strain", **(SMALL | {"epochs": 2, "population": 6}))
+        patch.setitem(datasets.TASKS, "plane-strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
+        configuration = Configuration(task="plane-strain", **(SMALL | {"epochs": 2, "population": 6}))
         report = experiments.run(configuration, folder)
         test = configuration.load_data()[2]
     return folder, report, test
@@ -288,7 +288,7 @@ def test_a_table_has_a_row_for_each_output(plane, tmp_path):
 
 def test_a_population_for_other_outputs_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     """The paper's 128 population neurons cannot average three outputs evenly; the error names a number that can."""
-    monkeypatch.setitem(datasets.TASKS, "plane strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
+    monkeypatch.setitem(datasets.TASKS, "plane-strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
     with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
-        experiments.run(Configuration(task="plane strain"), tmp_path / "run")
+        experiments.run(Configuration(task="plane-strain"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -110,7 +110,7 @@ def drive(
         caller: name for messages.
 
     Returns:
-        A `Response`.
+        A `Response`: the stress in MPa, the last state, and what was requested.
 
     Raises:
         InputError: a strain that is not finite or does not have the components of the law, a state of another number
