@@ -1,16 +1,16 @@
-"""What trained networks lose and spend on Loihi, by NengoLoihi's emulator of the chip.
+"""Accuracy and resources of trained networks on Loihi, by NengoLoihi's emulator of the chip.
 
-    pip install 'kspike_reg[loihi]'                    in an environment of its own: it wants NumPy below 2
+    pip install 'kspike_reg[loihi]'                    in its own environment: it needs NumPy below 2
     python profiling/loihi.py [FOLDER ...]
 
-runs each network on the whole test set of its task, as trained, quantised in Keras and on the emulator, prints the
-report and writes profiling/results/loihi.json and loihi.md. A folder is one of a trained network, in models/ or of a
-run; by default those in models/ that were trained for the chip.
+runs each network on the whole test set of its task: as trained, quantised in Keras, and on the emulator. It prints the
+reports and writes profiling/results/loihi.json and loihi.md. Each folder holds a trained network, from models/ or from
+a run; by default the script takes those of models/ that were trained for the chip.
 """
 
 import os
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # Keras's start is of no interest here
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # hides the start-up messages of TensorFlow
 
 import json
 import platform
@@ -18,20 +18,30 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import kspike_reg
 from kspike_reg.bridges import loihi_report
+from kspike_reg.bridges.loihi.account import LoihiReport
 from kspike_reg.experiments import Configuration
 from kspike_reg.experiments.card import training_command
 from kspike_reg.files import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "profiling" / "results"
-GOAL = 1.5  # error on the emulator by the error as trained, equation 14 on standardised data
+GOAL = 1.5  # ratio of the error on the emulator to that as trained, equation 14 on standardised data
+PACKAGES = ("kspike_reg", "keras", "tensorflow", "nengo", "nengo-loihi", "numpy")
 
 
-def measure(folder):
-    """The report of one trained network on the test set that its record tells of, and how it was trained."""
+def measure(folder: Path) -> tuple[LoihiReport, dict[str, Any]]:
+    """Run one trained network on the test set of its record.
+
+    Args:
+        folder: folder of the network, with metrics.json and model.keras.
+
+    Returns:
+        The report, and an entry of the record: how the network was trained, and whether it meets the goal.
+    """
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["configuration"]
     model = kspike_reg.load(folder / "model.keras")
     paths = Configuration.of_record(record).load_data()[2]
@@ -46,8 +56,8 @@ def measure(folder):
     }
 
 
-def main():
-    """Measure, print, write."""
+def main() -> None:
+    """Measure, print and write."""
     folders = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "models").glob("*-loihi"))
     results, texts = [], []
     for folder in folders:
@@ -56,11 +66,9 @@ def main():
         texts.append(report.to_markdown().replace("# ", f"# {folder.name}: ", 1) + f"\n{verdict}\n")
         print(texts[-1])
         results.append(about | {"report": report.to_dict()})
-    packages = ("kspike_reg", "keras", "tensorflow", "nengo", "nengo-loihi", "numpy")
-    environment = {"python": platform.python_version()} | {name: version(name) for name in packages}
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    content = {"versions": environment, "results": results}
-    write_json(RESULTS / "loihi.json", content)
+    write_json(RESULTS / "loihi.json", {"versions": versions, "results": results})
     (RESULTS / "loihi.md").write_text("\n".join(texts), encoding="utf-8")
 
 

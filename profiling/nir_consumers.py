@@ -1,14 +1,14 @@
-"""What other readers make of our NIR files: their spikes beside ours, neuron by neuron and step by step.
+"""Whether other readers of our NIR files give the same spikes as Keras, for each neuron and step.
 
     python profiling/nir_consumers.py
 
-needs the extras nir and bench; it prints tables and writes profiling/results/nir_consumers.json. The networks are the
-trained LIF and RLIF ones on the test sets of their tasks, as they are and with a reset to zero in place of their own.
+needs the extras nir and bench, prints tables and writes profiling/results/nir_consumers.json. The networks are the
+trained LIF and RLIF networks on the test sets of their tasks, with their own reset and with a reset to zero.
 """
 
 import os
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # TensorFlow's start is of no interest here
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"  # hides the start-up messages of TensorFlow
 
 import contextlib
 import io
@@ -17,130 +17,59 @@ import logging
 import platform
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
-import nir
-import nirtorch
-import norse.torch
 import numpy as np
-import snntorch
 import torch
-from kspike_reg.bridges.nir.files.parameters import STEP
-from snntorch.import_nir import import_from_nir
+from nir_readers import READERS, nirtorch_by_definition
+from numpy.typing import NDArray
 
 import kspike_reg
 from kspike_reg import datasets
-from kspike_reg.bridges.nir.files import write_nir
-from kspike_reg.network import spiking_layers
-from kspike_reg.neurons import LeakyIntegrator
+from kspike_reg.bridges import write_nir
+from kspike_reg.bridges.nir.parameters import STEP
+from kspike_reg.evaluation import records
+from kspike_reg.network.graph import graph_of
 
 RESULTS = Path(__file__).parent / "results" / "nir_consumers.json"
 NETWORKS = {"lif-elasticity": "elasticity", "rlif-ramberg-osgood": "ramberg-osgood"}
 PATHS = 1024
 SEED = 0
-
-
-class Integrator(torch.nn.Module):
-    """`nir.LI` by its equation, one Euler step a step, for NIRTorch, which has none of its own."""
-
-    def __init__(self, node):
-        super().__init__()
-        self.rate = torch.nn.Buffer(torch.from_numpy(STEP / node.tau))
-        self.r, self.v_leak = (torch.nn.Buffer(torch.from_numpy(each)) for each in (node.r, node.v_leak))
-
-    def forward(self, current, state=None):
-        """One step: the membrane, as output and as state."""
-        v = torch.zeros_like(current) if state is None else state
-        v = v + self.rate * (self.v_leak - v + self.r * current)
-        return v, v
-
-
-class Threshold(torch.nn.Module):
-    """`nir.Threshold` by its equation."""
-
-    def __init__(self, node):
-        super().__init__()
-        self.threshold = torch.nn.Buffer(torch.from_numpy(node.threshold))
-
-    def forward(self, v):
-        """Spikes where v > threshold."""
-        return (v > self.threshold).to(v.dtype)
-
-
-def affine(node):
-    """`nir.Affine` with its bias, which NIRTorch's own map leaves at random."""
-    module = torch.nn.Linear(*node.weight.shape[::-1])
-    module.weight.data, module.bias.data = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
-    return module
-
-
-def snntorch_as_imported(file):
-    """snnTorch's own import: a reset to zero at once."""
-    return import_from_nir(nir.read(file))
-
-
-def snntorch_as_trained(file):
-    """The same, then set to what our files say in words: subtract, one step later."""
-    net = import_from_nir(nir.read(file))
-    for module in net.modules():
-        if isinstance(module, snntorch.Leaky):
-            module.reset_mechanism, module.reset_delay, module.state_function = "subtract", True, module._base_sub
-    return net
-
-
-def norse_as_imported(file):
-    """Norse's own import: a reset to zero at once."""
-    return norse.torch.from_nir(nir.read(file), ignore_warnings=True, dt=STEP)
-
-
-def nirtorch_by_definition(file):
-    """NIRTorch's interpreter over the primitives by NIR's definitions."""
-    return nirtorch.nir_to_torch(
-        nir.read(file), {nir.LI: Integrator, nir.Threshold: Threshold, nir.Affine: affine}, dtype=torch.float32
-    )
-
-
-# Reader, how it reads, and the form that it is written for.
-READERS = {
-    "snnTorch": (snntorch_as_imported, "unit_threshold"),
-    "snnTorch, set to our reset": (snntorch_as_trained, "unit_threshold"),
-    "Norse": (norse_as_imported, "unit_resistance"),
-    "Norse, resistances not one": (norse_as_imported, "trained"),
-    "NIRTorch": (nirtorch_by_definition, "exact"),
-}
-# What is tried on whole networks, readout and all.
+PACKAGES = ("kspike_reg", "keras", "nir", "nirtorch", "snntorch", "norse", "torch")
+# Readers and forms tried on whole networks, including the readout.
 WHOLE = (("snnTorch", "trained"), ("snnTorch", "unit_threshold"), ("Norse", "unit_resistance"), ("NIRTorch", "exact"))
 
 
-def spiking_part(model, reset):
-    """The network up to its last spiking layer, which hands on spikes, with another reset."""
-    first, *layers = model.layers
-    x = start = keras.Input(first.batch_shape[1:], name="paths")
-    for layer in layers:
-        if isinstance(layer, LeakyIntegrator):
-            break
-        fires = layer in spiking_layers(model)
-        copy = type(layer).from_config(layer.get_config() | ({"reset": reset, "output": "spikes"} if fires else {}))
+def spiking_part(model: keras.Model, reset: str) -> keras.Model:
+    """A copy of a network up to its last spiking layer, which emits spikes, with another reset."""
+    graph = graph_of(model, "spiking_part")
+    x = start = keras.Input(graph.inputs[0].shape[1:], name="paths")
+    for node in graph.nodes[: 1 + graph.nodes.index(graph.spiking_nodes[-1])]:
+        changes = {"reset": reset, "output": "spikes"} if node in graph.spiking_nodes else {}
+        copy = type(node.layer).from_config(node.layer.get_config() | changes)
         x = copy(x)
-        copy.set_weights(layer.get_weights())
+        copy.set_weights(node.layer.get_weights())
     return keras.Model(start, x)
 
 
-def spikes_of(model, inputs):
-    """Our spikes, by layer."""
-    layers = spiking_layers(model)
-    outputs = keras.Model(model.inputs, [layer.output for layer in layers]).predict(inputs, verbose=0)
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    return {
-        layer.name: keras.ops.convert_to_numpy(layer.cell.spikes_of(output))
-        for layer, output in zip(layers, outputs, strict=True)
-    }
+def read_and_run(
+    reader: Callable[[str], torch.nn.Module], file: Path, inputs: NDArray[np.float32], names: Sequence[str]
+) -> tuple[dict[str, NDArray], NDArray]:
+    """Read a file and run the network in another tool.
 
+    Args:
+        reader: one of the functions of `nir_readers`.
+        file: the NIR file.
+        inputs: shape (paths, steps, features).
+        names: modules to record.
 
-def read_and_run(reader, file, inputs, names):
-    """Another tool's outputs of the modules `names`, and of all, each (paths, steps, width)."""
+    Returns:
+        Outputs of these modules by name, and of the network, each (paths, steps, width).
+    """
     trace = {name: [] for name in names}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -157,10 +86,24 @@ def read_and_run(reader, file, inputs, names):
     return {name: np.stack(values, axis=1) for name, values in trace.items()}, np.stack(outputs, axis=1)
 
 
-def compare(model, inputs, reader, form, folder, inside=""):
-    """Shares of equal neuron-steps by layer, spikes of theirs and ours, and the outputs."""
+def compare(
+    model: keras.Model, inputs: NDArray[np.float32], reader: Callable, form: str, folder: Path, inside: str = ""
+) -> tuple[dict[str, dict[str, Any]], NDArray]:
+    """Write a network, run it in another tool, and compare its spikes with ours.
+
+    Args:
+        model: the network.
+        inputs: shape (paths, steps, features).
+        reader: see `read_and_run`.
+        form: form of the file.
+        folder: folder for the file.
+        inside: what the tool appends to the name of a layer to name the module that emits its spikes.
+
+    Returns:
+        Shares of equal neuron-steps and spike rates by layer, and the tool's outputs.
+    """
     write_nir(model, folder / "network.nir", form=form)
-    ours = spikes_of(model, inputs)
+    ours = records(model, inputs).spikes
     theirs, outputs = read_and_run(reader, folder / "network.nir", inputs, [name + inside for name in ours])
     layers = {
         name: {
@@ -175,23 +118,51 @@ def compare(model, inputs, reader, form, folder, inside=""):
     return layers, outputs
 
 
-def whole_file(model, inputs, reader, form, folder):
-    """What a reader says to the whole network, readout and all: its error in one line, or nothing."""
+def outcome_of(model: keras.Model, inputs: NDArray[np.float32], reader: Callable, form: str, folder: Path) -> str:
+    """Whether a reader can run a whole network, including the readout: "read and run", or its error in one line."""
     write_nir(model, folder / "network.nir", form=form)
     logging.disable(logging.WARNING)
     try:
         read_and_run(reader, folder / "network.nir", inputs[:1], [])
-    except Exception as error:  # whatever the reader stumbles over is the result
-        return (
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160] if str(error).strip() else ''}".strip()
-        )
+    except Exception as error:  # any error of the reader is a result
+        first, *_ = str(error).strip().splitlines() or [""]
+        return f"{type(error).__name__}: {first[:160]}".strip()
     finally:
         logging.disable(logging.NOTSET)
     return "read and run"
 
 
-def main():
-    """Measure, print, write."""
+def parts_compared(
+    name: str, model: keras.Model, inputs: NDArray[np.float32], folder: Path
+) -> Iterator[dict[str, Any]]:
+    """Compare the spiking part of a network in all readers, with both resets."""
+    for reset in ("subtract", "zero"):
+        part = spiking_part(model, reset)
+        for title, (reader, form) in READERS.items():
+            # Both would repeat others: snnTorch resets to zero anyway, and the exact form of a zero reset is nir.LIF.
+            if (reset, title) in (("zero", "snnTorch, set to our reset"), ("zero", "NIRTorch")):
+                continue
+            layers, _ = compare(part, inputs, reader, form, folder)
+            yield {"network": name, "reset": reset, "reader": title, "form": form, "layers": layers}
+
+
+def whole_compared(name: str, model: keras.Model, paths: datasets.Paths, folder: Path) -> dict[str, Any]:
+    """Compare a whole network, including the readout, in NIRTorch."""
+    inputs = paths.inputs.astype("float32")
+    layers, outputs = compare(model, inputs, nirtorch_by_definition, "exact", folder, inside=".spikes")
+    expected = model.predict(inputs, verbose=0, outside="ignore")
+    return {
+        "network": name,
+        "reset": "subtract",
+        "reader": "NIRTorch, whole network",
+        "form": "exact",
+        "layers": layers,
+        "largest_output_difference": float(np.max(np.abs(outputs - expected)) / np.std(paths.targets)),
+    }
+
+
+def main() -> None:
+    """Measure, print and write."""
     results, whole = [], []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -199,44 +170,20 @@ def main():
             model = kspike_reg.load(name)
             paths = datasets.generate(task, (1, 1, PATHS), seed=SEED)[2]
             inputs = paths.inputs.astype("float32")
-            for reset in ("subtract", "zero"):
-                part = spiking_part(model, reset)
-                for title, (reader, form) in READERS.items():
-                    if (reset, title) == ("zero", "snnTorch, set to our reset"):
-                        continue
-                    if (reset, title) == ("zero", "NIRTorch"):  # the exact form of a zero reset is nir.LIF
-                        continue
-                    layers, _ = compare(part, inputs, reader, form, folder)
-                    results.append({"network": name, "reset": reset, "reader": title, "form": form, "layers": layers})
-                    show(results[-1])
-            layers, outputs = compare(model, inputs, nirtorch_by_definition, "exact", folder, inside=".spikes")
-            expected = model.predict(inputs, verbose=0, outside="ignore")
-            gap = float(np.max(np.abs(outputs - expected)) / np.std(paths.targets))
-            results.append(
-                {
-                    "network": name,
-                    "reset": "subtract",
-                    "reader": "NIRTorch, whole network",
-                    "form": "exact",
-                    "layers": layers,
-                    "largest_output_difference": gap,
-                }
-            )
+            for result in parts_compared(name, model, inputs, folder):
+                results.append(result)
+                show(result)
+            results.append(whole_compared(name, model, paths, folder))
             show(results[-1])
             for title, form in WHOLE:
-                outcome = whole_file(model, inputs, READERS[title][0], form, folder)
+                outcome = outcome_of(model, inputs, READERS[title][0], form, folder)
                 whole.append({"network": name, "reader": title, "form": form, "outcome": outcome})
                 print(f"{name:20} {title:27} {form:16} {outcome}")
     report = {
-        "unit": "share of neuron-steps in which the other reader's spike is ours; largest difference of outputs in "
-        "standard deviations of the stress",
+        "unit": "share of neuron-steps in which the spike of the other reader equals ours; largest difference of "
+        "outputs in standard deviations of the stress",
         "settings": {"paths": PATHS, "seed": SEED, "data": "test sets of the networks' tasks", "dt": STEP},
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                each: version(each) for each in ("kspike_reg", "keras", "nir", "nirtorch", "snntorch", "norse", "torch")
-            },
-        },
+        "versions": {"python": platform.python_version()} | {each: version(each) for each in PACKAGES},
         "machine": {"architecture": platform.machine()},
         "results": results,
         "whole_networks": whole,
@@ -245,8 +192,8 @@ def main():
     RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def show(result):
-    """Print one line: the shares by layer."""
+def show(result: dict[str, Any]) -> None:
+    """Print one line: the share of equal neuron-steps of each layer."""
     shares = "  ".join(f"{layer['equal']:.6f}" for layer in result["layers"].values())
     gap = result.get("largest_output_difference")
     print(

@@ -1,9 +1,9 @@
-"""How long `profile` takes beside `model.predict` on the same data: it may take twice the time at most.
+"""Time of `profile` relative to `model.predict` on the same data; the goal is at most twice the time.
 
     python profiling/profile_cost.py
 
-prints a table and writes profiling/results/profile_cost.json. Both run in turn in one process, so that a slow moment of
-the machine falls on both; the first call of each, which compiles, is timed apart.
+prints a table and writes profiling/results/profile_cost.json. Both alternate in one process, so that a slow moment of
+the machine affects both. The first call of each, which compiles, is timed separately.
 """
 
 import os
@@ -11,7 +11,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,16 +31,24 @@ STEPS = (5, 20, 100)
 UNITS = 128
 
 
-def main():
-    """Measure every kind at every length; print and write."""
+def main() -> None:
+    """Measure all kinds at all lengths, print and write."""
     rows = [measure(kind, steps) for kind in SPIKING for steps in STEPS]
     print(markdown(pd.DataFrame(rows)))
     settings = {"paths": PATHS, "batch_size": BATCH, "units": UNITS, "repetitions": REPETITIONS, "seed": SEED}
     write_json(RESULTS, {"settings": settings, "environment": environment(), "cases": rows})
 
 
-def measure(kind, steps):
-    """Seconds of both, and their ratio: the median over the repetitions, with the least and the greatest."""
+def measure(kind: str, steps: int) -> dict[str, Any]:
+    """Time both for one network.
+
+    Args:
+        kind: kind of network.
+        steps: time steps of a path.
+
+    Returns:
+        A row of the table: median seconds of both, and the median, least and greatest ratio over the repetitions.
+    """
     model = build(kind, units=UNITS, timesteps=None, seed=SEED)
     inputs = np.random.default_rng(SEED).normal(size=(PATHS, steps, 1)).astype("float32")
     both = {
@@ -64,7 +74,7 @@ def measure(kind, steps):
     }
 
 
-def seconds(run):
+def seconds(run: Callable[[], object]) -> float:
     """Wall-clock seconds of one call."""
     start = time.perf_counter()
     run()

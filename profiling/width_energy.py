@@ -1,15 +1,16 @@
-"""Energy and error of every network of a study of widths, for the picture that energy_table.py draws.
+"""Energy and error of each network of a study of widths, for the figure of energy_table.py.
 
     kspike-reg reproduce width --recipe modern
     python profiling/width_energy.py runs/width-modern
 
-writes profiling/results/width_energy.json. The study trains for an hour; this takes two minutes.
+writes profiling/results/width_energy.json. The study trains for an hour; this script takes two minutes.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -22,8 +23,8 @@ from kspike_reg.network import SPIKING
 RESULTS = Path(__file__).parent / "results" / "width_energy.json"
 
 
-def main():
-    """Profile the networks in the folder that the command line names."""
+def main() -> None:
+    """Profile the networks in the folder that is given on the command line."""
     study = Path(sys.argv[1])
     rows = [row_of(folder) for folder in sorted((study / "cases").iterdir())]
     rows.sort(key=lambda row: (row["network"], row["units"]))
@@ -32,8 +33,12 @@ def main():
     print(f"wrote {len(rows)} networks to {RESULTS}")
 
 
-def row_of(folder):
-    """Operations, joules for one path and errors of one network on its test set."""
+def row_of(folder: Path) -> dict[str, Any]:
+    """Operations, energy of one path and errors of one network on its test set.
+
+    Args:
+        folder: folder of one case of the study.
+    """
     configuration = recorded_configuration(folder)
     case = Case(folder.name, configuration, configuration, folder)
     report = profile(case.model, case.test)

@@ -1,4 +1,4 @@
-"""The recorded studies: what the paper found holds for ours, our recipe is better, and the records are whole."""
+"""Recorded studies: the findings of the paper hold for ours, our recipe is better, and the records are complete."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from kspike_reg.experiments import STUDIES, Configuration, recipe
-from kspike_reg.experiments.reproduce import _cases
-from kspike_reg.experiments.studies import EQUAL_WIDTHS, LEARNING_RATES, SEEDS
+from kspike_reg.experiments.reproduce import cases_of
+from kspike_reg.experiments.studies.cyclic import EQUAL_WIDTHS, LEARNING_RATES
+from kspike_reg.experiments.studies.study import SEEDS
 
 RECORDS = Path(__file__).parents[1] / "docs" / "studies"
 NAMES = sorted(folder.name for folder in RECORDS.iterdir())
@@ -23,17 +24,17 @@ def error(case, steps="all", metric="mean_relative_error", of="test", space="sta
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_record_is_that_of_the_study_as_it_stands(name):
-    """The cases and their settings are what the command would run today."""
+def test_a_record_is_that_of_the_current_study(name):
+    """The command would run the same cases with the same settings today."""
     results = record(name)
     finished = []
-    while len(cases := _cases(STUDIES[results["study"]], Path(), results["settings"], finished)) > len(finished):
+    while len(cases := cases_of(STUDIES[results["study"]], Path(), results["settings"], finished)) > len(finished):
         finished = [Recorded(case.name, results["cases"][case.name]) for case in cases]
     assert [case.name for case in cases] == list(results["cases"])
     for case in cases:
-        kept = results["cases"][case.name]["configuration"]
-        kept = {field: tuple(value) if isinstance(value, list) else value for field, value in kept.items()}
-        assert Configuration(**kept) == case.configuration
+        recorded = results["cases"][case.name]["configuration"]
+        recorded = {field: tuple(value) if isinstance(value, list) else value for field, value in recorded.items()}
+        assert Configuration(**recorded) == case.configuration
 
 
 class Recorded:
@@ -60,10 +61,10 @@ def elasticity_errors(steps, metric="mean_relative_error"):
     return {case["configuration"]["timesteps"]: error(case, steps, metric) for case in cases}
 
 
-def test_elasticity_few_steps_are_best_on_the_whole_and_a_hundred_worst():
-    """Figure 7 of the paper, by the paper's recipe. 300 epochs of its 2000, so the best is at 2 steps in place of 5.
+def test_elasticity_few_steps_are_best_over_all_steps_and_a_hundred_worst():
+    """Figure 7 of the paper, by the paper's recipe with 300 of its 2000 epochs: 2 steps are best instead of 5.
 
-    At 50 and 100 steps the relative errors are equal but for 0.1 %; the root mean square errors tell them apart.
+    The relative errors at 50 and 100 steps differ by 0.1 % only; the root mean square errors differ clearly.
     """
     relative = elasticity_errors("all")
     assert min(relative, key=relative.get) <= 5
@@ -74,14 +75,14 @@ def test_elasticity_few_steps_are_best_on_the_whole_and_a_hundred_worst():
 
 
 def test_elasticity_many_steps_are_better_than_few_at_the_last_step():
-    """Figure 8 of the paper, where 100 steps are the best; here 20 are, of training cut short, and 100 the second."""
+    """Figure 8 of the paper, where 100 steps are best; after our shorter training 20 are best and 100 second."""
     last = elasticity_errors("last")
     assert sorted(last, key=last.get)[:2] == [20, 100]
     assert all(last[100] < last[steps] for steps in (2, 5, 10, 50))
 
 
-def test_hardening_the_error_falls_with_the_width():
-    """Figures 15 and 16 of the paper: for each population the wider network is the better one."""
+def test_hardening_error_decreases_with_width():
+    """Figures 15 and 16 of the paper: for each population the wider network has the smaller error."""
     cases = list(record("hardening-grid")["cases"].values())
     by_population = {}
     for case in cases:
@@ -103,8 +104,8 @@ def test_elasticity_is_better_than_the_authors_network():
     assert error(record("elasticity-modern")["cases"]["5_steps"]) < 2.66e-2
 
 
-def test_hardening_both_networks_beside_the_paper_s():
-    """Better but for the SLSTM's last step, 5 % above 4.05e-3, and its pointwise error; docs/results.md says both."""
+def test_hardening_both_networks_against_the_paper_s():
+    """Better except for the SLSTM at the last step, 5 % above 4.05e-3, and its pointwise error; see docs/results.md."""
     cases = record("hardening-comparison")["cases"]
     assert f"{error(cases['slstm'], metric='mean_pointwise_relative_error'):.2e}" == "1.14e-01"
     assert error(cases["slstm"]) < 9.38e-2
@@ -113,8 +114,8 @@ def test_hardening_both_networks_beside_the_paper_s():
     assert error(cases["lstm"], "last") < 4.76e-3
 
 
-def test_on_cyclic_paths_memory_is_used_and_all_kinds_had_the_same_chance():
-    """0.76 is what a regressor without memory leaves of the stress's standard deviation; far below is a third of it."""
+def test_cyclic_networks_use_memory_and_all_kinds_were_tuned_alike():
+    """A regressor without memory leaves 0.76 of the stress's standard deviation; ours leave less than a third of it."""
     cases = list(record("cyclic")["cases"].values())
     for kind in EQUAL_WIDTHS:
         of_kind = [case["configuration"] for case in cases if case["configuration"]["kind"] == kind]
@@ -127,7 +128,7 @@ def test_on_cyclic_paths_memory_is_used_and_all_kinds_had_the_same_chance():
     assert all(error(case, metric="root_mean_squared_error") < 0.76 / 3 for case in seeds)
 
 
-def test_the_modern_recipe_reaches_less_error_by_as_much_computing():
+def test_the_modern_recipe_has_less_error_for_the_same_computing():
     cases = record("recipe")["cases"]
     for kind in ("lif", "rlif", "slstm"):
         papers = cases[f"{kind}_paper"]

@@ -1,4 +1,4 @@
-"""docs/nir.md against the record that profiling/nir_consumers.py has written."""
+"""docs/nir.md agrees with the record of profiling/nir_consumers.py."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def table_of_readers():
 
 
 def share(layer):
-    """In percent, and never 100 where a single spike differs."""
+    """In percent; less than 100 if a single spike differs."""
     if layer["unequal_neuron_steps"] == 0:
         return "100 %"
     return f"{100 * layer['equal']:.4f} %".replace("100.0000", "99.9999")
@@ -37,14 +37,14 @@ def table_of_whole_networks():
 
 
 @pytest.mark.parametrize(("name", "table"), [("readers", table_of_readers), ("whole", table_of_whole_networks)])
-def test_the_documentation_tells_what_was_measured(name, table):
+def test_the_documentation_shows_the_record(name, table):
     text = (ROOT / "docs" / "nir.md").read_text(encoding="utf-8")
     written = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
     assert written.split("\n") == table()
 
 
 def test_the_claims_of_the_documentation_hold_in_the_record():
-    """A zero reset, snnTorch set to our reset and the exact form agree to 99.99 %; other semantics do not."""
+    """A zero reset, snnTorch set to our reset, and the exact form agree to 99.99 %; other combinations do not."""
     assert len(RECORD["results"]) == 18
     for row in RECORD["results"]:
         shares = [layer["equal"] for layer in row["layers"].values()]
