@@ -1,10 +1,11 @@
-"""Reading a model: uses in order, slots, names, nested models and layers used twice."""
+"""Reading a model: nodes in order, values, names, nested models and layers called twice."""
 
 import keras
 import numpy as np
 import pytest
 
 from kspike_reg import InputError
+from kspike_reg.network.execute import execute
 from kspike_reg.network.graph import functional_of, graph_of
 from kspike_reg.neurons import LIF
 from oracles.backend import numpy_of, torch_arrays
@@ -13,18 +14,14 @@ pytestmark = torch_arrays
 
 
 def wired(graph):
-    """Each use as (name, what it hears, what it fills)."""
-    return [(use.name, use.inputs, use.outputs) for use in graph.uses]
+    """Each node as (name, inputs, outputs)."""
+    return [(node.name, node.inputs, node.outputs) for node in graph.nodes]
 
 
-def carry_out(graph, *inputs):
-    """The model's answers by its uses one after the other, each with what its slots hold."""
-    values = dict(enumerate(inputs))
-    for use in graph.uses:
-        args, kwargs = use.arguments.fill_in({symbol: values[slot] for symbol, slot in use.slots})
-        given = keras.tree.flatten(use.layer(*args, **kwargs))
-        values.update(zip(use.outputs, given, strict=True))
-    return [numpy_of(values[slot]) for slot in graph.outputs]
+def run(graph, *inputs):
+    """The outputs of the model by its graph."""
+    values = execute(graph, dict(enumerate(inputs)))
+    return [numpy_of(values[value]) for value in graph.outputs]
 
 
 def test_a_chain_is_read_in_its_order():
@@ -37,8 +34,10 @@ def test_a_chain_is_read_in_its_order():
     assert wired(graph) == [("first", (0,), (1,)), ("second", (1,), (2,))]
     assert graph.outputs == (2,)
     assert graph.output_names == ("second",)
-    assert graph.uses[1].layer is graph.uses[1].layer
-    assert [tuple(tensor.shape) for tensor in (*graph.uses[1].heard, *graph.uses[1].given)] == [(None, None, 4)] * 2
+    assert graph.nodes[1].layer is graph.nodes[1].layer
+    assert [tuple(tensor.shape) for tensor in (*graph.nodes[1].input_tensors, *graph.nodes[1].output_tensors)] == [
+        (None, None, 4)
+    ] * 2
 
 
 def test_neighbours_in_a_graph():
@@ -46,25 +45,25 @@ def test_neighbours_in_a_graph():
     trunk = keras.layers.Dense(4, name="trunk")(inputs)
     left, right = (keras.layers.Dense(4, name=name)(trunk) for name in ("left", "right"))
     graph = graph_of(keras.Model(inputs, keras.layers.Add(name="sum")([right, left])), "test")
-    assert graph.filler_of(0) is None
-    assert graph.filler_of(1).name == "trunk"
-    assert {use.name for use in graph.hearers_of(1)} == {"left", "right"}
-    (total,) = [use for use in graph.uses if use.name == "sum"]
-    assert [graph.filler_of(slot).name for slot in total.inputs] == ["right", "left"]
+    assert graph.producer_of(0) is None
+    assert graph.producer_of(1).name == "trunk"
+    assert {node.name for node in graph.consumers_of(1)} == {"left", "right"}
+    (total,) = [node for node in graph.nodes if node.name == "sum"]
+    assert [graph.producer_of(value).name for value in total.inputs] == ["right", "left"]
 
 
-def test_a_layer_used_twice_has_two_uses_and_two_names():
+def test_a_layer_called_twice_has_two_nodes_and_two_names():
     first, second = keras.Input((None, 3), name="a"), keras.Input((None, 3), name="b")
     shared = keras.layers.Dense(2, name="shared")
     model = keras.Model([first, second], [shared(second), shared(first)])
     graph = graph_of(model, "test")
-    uses = {use.inputs: use for use in graph.uses}
-    assert {use.name for use in graph.uses} == {"shared", "shared@2"}
-    assert [use.layer_name for use in graph.uses] == ["shared", "shared"]
-    assert graph.outputs == (*uses[(1,)].outputs, *uses[(0,)].outputs)
+    nodes = {node.inputs: node for node in graph.nodes}
+    assert {node.name for node in graph.nodes} == {"shared", "shared@2"}
+    assert [node.layer_name for node in graph.nodes] == ["shared", "shared"]
+    assert graph.outputs == (*nodes[(1,)].outputs, *nodes[(0,)].outputs)
 
 
-def test_nested_models_are_unfolded_as_often_as_they_are_used():
+def test_nested_models_are_unfolded_as_often_as_they_are_called():
     inside = keras.Sequential(
         [keras.Input((None, 2)), keras.layers.Dense(2, name="dense"), LIF(2, return_sequences=True, name="lif")],
         name="inside",
@@ -75,13 +74,13 @@ def test_nested_models_are_unfolded_as_often_as_they_are_used():
     spikes, through = middle(inputs)
     again, _ = middle(spikes)
     graph = graph_of(keras.Model(inputs, [again, through]), "test")
-    assert [use.name for use in graph.uses] == [
+    assert [node.name for node in graph.nodes] == [
         "middle/inside/dense", "middle/inside/lif", "middle/inside/dense@2", "middle/inside/lif@2"
     ]  # fmt: skip
-    assert graph.outputs == (graph.uses[3].outputs[0], 0)
+    assert graph.outputs == (graph.nodes[3].outputs[0], 0)
 
 
-def test_the_uses_carried_out_give_what_the_model_gives():
+def test_a_graph_run_node_by_node_gives_what_the_model_gives():
     """Branches, a nested model, a layer used twice, a mask, an output listed twice, shapes that differ."""
     first, second = keras.Input((5, 2), name="a"), keras.Input((5, 3), name="b")
     block_input = keras.Input((5, 4))
@@ -95,7 +94,7 @@ def test_the_uses_carried_out_give_what_the_model_gives():
     generator = np.random.default_rng(3)
     data = [generator.normal(size=(6, 5, width)).astype("float32") for width in (2, 3)]
     data[0][2, 3:] = 9.0
-    found = carry_out(graph_of(model, "test"), *data)
+    found = run(graph_of(model, "test"), *data)
     for expected, answer in zip(model(data), found, strict=True):
         np.testing.assert_array_equal(numpy_of(expected), answer)
     assert all(answer.any() for answer in found)
@@ -105,10 +104,10 @@ def test_masks_are_no_sources():
     inputs = keras.Input((None, 3))
     spikes = LIF(2, return_sequences=True, name="lif")(keras.layers.Masking(name="masking")(inputs))
     graph = graph_of(keras.Model(inputs, spikes), "test")
-    numbers = [use for use in graph.uses if not use.makes_mask]
-    assert [use.name for use in numbers] == ["masking", "lif"]
+    numbers = [node for node in graph.nodes if not node.makes_mask]
+    assert [node.name for node in numbers] == ["masking", "lif"]
     assert numbers[1].inputs == numbers[0].outputs
-    assert len(graph.uses) > len(numbers)
+    assert len(graph.nodes) > len(numbers)
 
 
 def test_a_sequential_model_is_its_functional_one():

@@ -1,19 +1,20 @@
-"""Packages that only some roads need: imported when asked for, named with the extra that brings them."""
+"""Optional packages, imported where they are needed; the error names the extra that installs them."""
 
 import importlib
+from types import ModuleType
 
 from kspike_reg.errors import InputError
 
 __all__ = ["needed"]
 
 
-def needed(package, extra, who):
+def needed(package: str, extra: str, caller: str) -> ModuleType:
     """Import an optional package.
 
     Args:
         package: its name for `import`.
         extra: the extra of kspike_reg that installs it.
-        who: who needs it, for the message.
+        caller: named in the message.
 
     Raises:
         InputError: it is not installed.
@@ -22,6 +23,6 @@ def needed(package, extra, who):
         return importlib.import_module(package)
     except ImportError as error:
         raise InputError(
-            f"{who}: needs the package {package!r}, which cannot be imported ({error}); install it with "
+            f"{caller}: needs the package {package!r}, which cannot be imported ({error}); install it with "
             f"pip install 'kspike_reg[{extra}]'"
         ) from error

@@ -1,34 +1,30 @@
-"""Running a network elsewhere: `simulate`, on Nengo, NengoDL or the Loihi emulator; results are shaped like Keras's."""
+"""Running a network elsewhere: `simulate`, on Nengo, NengoDL or the Loihi emulator, recorded as in Keras."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
 from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nengo.network import Layout, to_nengo
+from kspike_reg.bridges.targets import SIMULATORS
 from kspike_reg.errors import InputError, require_whole
-from kspike_reg.network.inputs import arrays_for, fitting, is_paths
+from kspike_reg.network.inputs import checked_inputs
+from kspike_reg.network.probes import Recording
 
 __all__ = ["SIMULATORS", "Simulation", "simulate"]
 
-
-@dataclass(frozen=True, eq=False)
-class Simulation:
-    """What a simulator gives.
-
-    Attributes:
-        outputs: as `model.predict` gives them: an array (n, T, features), or a list where the model has several.
-        spikes: by the name of a layer's use, 0.0 or 1.0, shape (n, T, units).
-        membranes: likewise, the membrane after each step; leaky integrators have one too.
-    """
-
-    outputs: object
-    spikes: dict
-    membranes: dict
+# The first name of what a simulator returns.
+Simulation = Recording
 
 
-def simulate(model_or_network, inputs, simulator="nengo", batch_size=256, progress=None):
+def simulate(
+    model_or_network: Any,
+    inputs: Any,
+    simulator: str = "nengo",
+    batch_size: int = 256,
+    progress: bool | None = None,
+) -> Recording:
     """Run a network elsewhere, path by path from rest, in single precision.
 
     Args:
@@ -42,7 +38,8 @@ def simulate(model_or_network, inputs, simulator="nengo", batch_size=256, progre
             where that is a terminal.
 
     Returns:
-        A `Simulation`; what lies beyond the length of a path that is padded has no meaning.
+        A `network.probes.Recording`, as `evaluation.records` returns it from Keras; values beyond the length of a
+        padded path have no meaning.
 
     Raises:
         InputError: an unknown simulator, or one that is not installed, data that do not fit, steps that a Masking
@@ -55,21 +52,21 @@ def simulate(model_or_network, inputs, simulator="nengo", batch_size=256, progre
     return SIMULATORS[simulator](model_or_network, inputs, batch_size, progress)
 
 
-def _on_nengo(model_or_network, inputs, _batch_size, progress):
+def on_nengo(model_or_network, inputs, _batch_size, progress):
     needed("nengo", "nengo", "simulate")
     from kspike_reg.bridges.nengo.run import run
 
     return _run(run, model_or_network, inputs, progress)
 
 
-def _on_nengo_dl(model_or_network, inputs, batch_size, progress):
+def on_nengo_dl(model_or_network, inputs, batch_size, progress):
     needed("nengo", "nengo", "simulate")
     from kspike_reg.bridges.nengo.dl_process import run
 
     return _run(run, model_or_network, inputs, progress, batch_size=batch_size)
 
 
-def _on_loihi(model, inputs, _batch_size, progress):
+def on_loihi(model, inputs, _batch_size, progress):
     if not isinstance(model, keras.Model):
         raise InputError(
             f"simulate: the Loihi emulator takes a keras.Model, whose weights it quantises, received "
@@ -78,9 +75,6 @@ def _on_loihi(model, inputs, _batch_size, progress):
     from kspike_reg.bridges.loihi import simulate_on_loihi
 
     return simulate_on_loihi(model, inputs, progress=progress)
-
-
-SIMULATORS = {"nengo": _on_nengo, "nengo-dl": _on_nengo_dl, "loihi": _on_loihi}
 
 
 def _run(run, model_or_network, inputs, progress, **options):
@@ -93,31 +87,31 @@ def _run(run, model_or_network, inputs, progress, **options):
             f"{network!r}"
         )
     data = _data(layout, inputs)
-    ends = [port.end for port in layout.outputs]
-    wanted = [*ends, *layout.spikes.values(), *layout.membranes.values()]
-    wanted += [probe for probe, _ in layout.masking.values()]
-    records = run(network, data, list(dict.fromkeys(wanted)), progress, **options)
+    needed_probes = [port.end for port in layout.outputs]
+    needed_probes += [probe for probes in layout.states.values() for probe in probes.values()]
+    needed_probes += [probe for probe, _ in layout.masking.values()]
+    records = run(network, data, list(dict.fromkeys(needed_probes)), progress, **options)
     for name, (probe, value) in layout.masking.items():
         _refuse_padding(name, records[probe], value)
     outputs = [_shaped(port, records[port.end]) for port in layout.outputs]
-    return Simulation(
+    return Recording(
         outputs=outputs[0] if len(outputs) == 1 else outputs,
-        spikes={name: records[probe] for name, probe in layout.spikes.items()},
-        membranes={name: records[probe] for name, probe in layout.membranes.items()},
+        states={
+            node: {name: records[probe] for name, probe in probes.items()} for node, probes in layout.states.items()
+        },
+        thresholds=layout.thresholds,
     )
 
 
 def _data(layout, inputs):
     """Data of all steps by input node; an input without a time axis is the same at every step."""
-    if is_paths(inputs):
-        inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
-    arrays = arrays_for(layout.inputs, inputs, "simulate")
+    arrays = checked_inputs(layout.inputs, inputs, "simulate")
     steps = {array.shape[1] for array in arrays if array.ndim == 3} or {1}
     if len(steps) > 1:
         raise InputError(f"simulate: expected paths of one length in all inputs, received {sorted(steps)} steps")
     data = {}
     for port, array in zip(layout.inputs, arrays, strict=True):
-        array = fitting(port, array, "simulate").astype("float32")
+        array = array.astype("float32")
         if array.ndim == 2:
             array = np.repeat(array[:, None], *steps, axis=1)
         data[port.end] = array

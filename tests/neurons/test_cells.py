@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from kspike_reg.errors import InputError
 from kspike_reg.neurons import (
     LIF,
     RLIF,
@@ -16,6 +17,8 @@ from kspike_reg.neurons import (
     RLIFCell,
     SLSTMCell,
 )
+from kspike_reg.neurons.engines.cpu import KERNELS
+from kspike_reg.neurons.observation import observe
 from oracles import loops
 from oracles.backend import numpy_of, torch_arrays
 from oracles.weights import assign, draw
@@ -196,17 +199,31 @@ def test_without_a_bias_the_currents_are_the_products_alone(layer):
     np.testing.assert_array_equal(numpy_of(bare(inputs)), numpy_of(full(inputs)))
 
 
-@pytest.mark.parametrize("layer", [LIF, RLIF, SLSTM])
-def test_the_membrane_tells_the_spikes(layer):
-    """`cell.spikes_of` recovers the spikes of a layer that hands on its membrane, exactly."""
+@pytest.mark.parametrize("layer", [LIF, RLIF, SLSTM, LeakyIntegrator])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_states_are_observed_at_every_step_whatever_the_layer_emits(layer, wrapped):
+    """Against the cell, stepped by hand; the layer returns its last step alone, or runs as `keras.layers.RNN`."""
     inputs = paths(5, 3, 9, 2)
-    spikes, membrane = (
-        with_weights(layer(5, output=o, return_sequences=True), 2, 5)[0] for o in ("spikes", "membrane")
-    )
-    expected = numpy_of(spikes(inputs))
-    assert_fires_now_and_then(expected)
-    np.testing.assert_array_equal(numpy_of(membrane.cell.spikes_of(membrane(inputs))), expected)
-    np.testing.assert_array_equal(numpy_of(spikes.cell.spikes_of(spikes(inputs))), expected)
+    options = {} if layer is LeakyIntegrator else {"output": "membrane"}
+    neurons, _ = with_weights(layer(5, **options), 2, 5)
+    cell = neurons.cell
+    trace, states = [], cell.get_initial_state(batch_size=3)
+    for step in range(9):
+        _, states = cell(inputs[:, step], states)
+        trace.append(cell.unpack([numpy_of(state) for state in states]))
+    found = observe(keras.layers.RNN(cell) if wrapped else neurons, inputs, cell.state_names)
+    assert list(found) == list(cell.state_names)
+    for name in cell.state_names:
+        expected = np.stack([getattr(state, name) for state in trace], axis=1)
+        # Matrix products of one step and of all steps may sum in other orders: a few roundings of float32.
+        np.testing.assert_allclose(numpy_of(found[name]), expected, rtol=0, atol=2e-6)
+    if cell.fires:
+        assert_fires_now_and_then(numpy_of(found["spikes"]))
+
+
+def test_an_unknown_state_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match=r"SLSTMCell: expected names among the states 'spikes', 'membrane', 'carry'"):
+        observe(with_weights(SLSTM(4), 2, 5)[0], paths(5, 3, 9, 2), ("carries",))
 
 
 @pytest.mark.parametrize(("cell", "states"), [(LIFCell, 2), (RLIFCell, 2), (SLSTMCell, 3), (LeakyIntegratorCell, 1)])
@@ -226,10 +243,10 @@ def test_a_cell_starts_from_zeros_in_its_precision(cell, states):
 def test_loops_of_up_to_32_steps_are_laid_out(monkeypatch, time, options, laid_out):
     """A laid-out loop traces the recurrence once for each step, a symbolic one for each graph alone.
 
-    So it is for neurons without a kernel for the compiled road.
+    So it is for neurons without a kernel for the compiled engine.
     """
     traced = []
-    monkeypatch.setattr(LIFCell, "compiled", None)
+    monkeypatch.delitem(KERNELS, "lif")
     advance = LIFCell.advance
     monkeypatch.setattr(LIFCell, "advance", lambda *arguments: traced.append(1) or advance(*arguments))
     start = keras.Input((time, 2))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kspike_reg.network.execute import execute
 from kspike_reg.network.graph import graph_of
 from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, LIFCell, PopulationMean
@@ -11,36 +12,32 @@ from oracles.backend import numpy_of
 
 
 def records(model, *inputs):
-    """(outputs, spikes by use, membranes by use) by Keras, each use of a spiking layer asked for both its outputs."""
+    """(outputs, spikes by node, membranes by node) by Keras, the neurons stepped by their cells one step at a time."""
     graph = graph_of(model, "records")
-    values = dict(enumerate(inputs))
     spikes, membranes = {}, {}
-    for use in graph.uses:
-        args, kwargs = use.arguments.fill_in({symbol: values[slot] for symbol, slot in use.slots})
-        values.update(zip(use.outputs, keras.tree.flatten(use.layer(*args, **kwargs)), strict=True))
-        cell = getattr(use.layer, "cell", None)
-        if cell is None:
-            continue
-        trace, states = [], cell.get_initial_state(batch_size=len(inputs[0]))
-        for step in range(args[0].shape[1]):
-            _, states = cell(args[0][:, step], states)
-            trace.append(numpy_of(states[:2]))
-        if not hasattr(cell, "threshold"):
-            membranes[use.name] = np.stack([state[0] for state in trace], axis=1)
-            continue
-        pairs = [cell.output_first(*state) for state in trace]
-        spikes[use.name] = np.stack([fired for fired, _ in pairs], axis=1)
-        membranes[use.name] = np.stack([membrane for _, membrane in pairs], axis=1)
-    return [numpy_of(values[slot]) for slot in graph.outputs], spikes, membranes
+
+    def call(node, arguments, keywords):
+        cell = node.cell
+        if cell is not None:
+            trace, states = [], cell.get_initial_state(batch_size=len(inputs[0]))
+            for step in range(arguments[0].shape[1]):
+                _, states = cell(arguments[0][:, step], states)
+                trace.append(cell.unpack(numpy_of(states)))
+            if cell.fires:
+                spikes[node.name] = np.stack([state.spikes for state in trace], axis=1)
+            membranes[node.name] = np.stack([state.membrane for state in trace], axis=1)
+        return node.layer(*arguments, **keywords)
+
+    values = execute(graph, dict(enumerate(inputs)), call)
+    return [numpy_of(values[value]) for value in graph.outputs], spikes, membranes
 
 
 def draw(model, seed, on_a_grid=False):
     """Give every cell of this package in the model random weights that make it fire."""
-    for number, use in enumerate(graph_of(model, "draw").uses):
-        cell = getattr(use.layer, "cell", None)
-        if cell is not None:
+    for number, node in enumerate(graph_of(model, "draw").nodes):
+        if node.cell is not None:
             make = weights.draw_on_a_grid if on_a_grid else weights.draw
-            weights.assign(cell, make(cell, cell.kernel.shape[0], seed + number))
+            weights.assign(node.cell, make(node.cell, node.cell.kernel.shape[0], seed + number))
     return model
 
 
@@ -62,7 +59,7 @@ def options():
 
 
 def every_option(seed=5, **more):
-    """All of `options` beside one another on the same input, each with weights of its own; one output."""
+    """All of `options` side by side on the same input, each with weights of its own; one output."""
     inputs = keras.Input((None, 3), name="strain")
     branches = [
         kind(2 + number % 3, return_sequences=True, name="-".join([kind.__name__, *found.values()]), **found)(inputs)
@@ -72,8 +69,8 @@ def every_option(seed=5, **more):
 
 
 def everything(seed=7):
-    """Two inputs and five outputs, one without time; nested models, layers used twice, every layer that converts."""
-    keras.utils.set_random_seed(seed)  # of the Dense layers; `draw` sees to the cells
+    """Two inputs and five outputs, one without time; nested models, layers called twice, every layer that converts."""
+    keras.utils.set_random_seed(seed)  # of the Dense layers; `draw` sets the cells
     strain = keras.Input((None, 2), name="strain")
     temperature = keras.Input((None, 1), name="temperature")
     block_input = keras.Input((None, 4), name="block_input")

@@ -1,4 +1,4 @@
-"""What a network's way onto Loihi costs and takes: errors, spikes, synaptic events, cores, and what did not fit."""
+"""What running on Loihi costs a network: errors, spikes, synaptic events, cores, and what did not fit."""
 
 from dataclasses import asdict, dataclass
 
@@ -28,8 +28,8 @@ class LoihiLayer:
         spikes_per_neuron_and_step: the same as a rate.
         spikes_as_in_keras: share of the neuron-steps in which the quantised network in Keras fires, or not, as the
             emulator does.
-        events: synaptic events by the layer heard, counted in the emulator as it adds a weight to a compartment.
-        weight_exponents: by the layer heard, of the eight-bit mantissas.
+        events: synaptic events by the source layer, counted in the emulator as it adds a weight to a compartment.
+        weight_exponents: by the source layer, of the eight-bit mantissas.
         decays, thresholds: different ones that the layer has on the chip.
         cores: that it takes.
         raised_thresholds: neurons whose threshold is below the chip's least and was raised to it.
@@ -55,7 +55,7 @@ class LoihiLayer:
 
 @dataclass(frozen=True)
 class LoihiReport:
-    """A network on Loihi's emulator, beside itself in Keras.
+    """A network on Loihi's emulator, compared with itself in Keras.
 
     Attributes:
         model: its name.
@@ -65,7 +65,7 @@ class LoihiReport:
             carries its scaling, else "own units"), metric and steps ("all", "last"); None where one is undefined.
         layers: one `LoihiLayer` each.
         host: names of the layers that stay on the host.
-        usage: for each core its layer and how much it uses of each of `loihi_cores.LIMITS`.
+        usage: for each core its layer and how much it uses of each of `cores.LIMITS`.
     """
 
     model: str

@@ -1,5 +1,7 @@
 """A network as trained, quantised and on Loihi's emulator, compared on the same data: `loihi_report`."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,15 +9,17 @@ from kspike_reg import metrics
 from kspike_reg.bridges.loihi.account import METRICS, LoihiLayer, LoihiReport
 from kspike_reg.bridges.loihi.layers import plan_of
 from kspike_reg.bridges.loihi.quantise import quantise
-from kspike_reg.bridges.loihi.run import checked_inputs, simulate_on_loihi
+from kspike_reg.bridges.loihi.run import simulate_on_loihi
 from kspike_reg.errors import InputError
-from kspike_reg.network.inputs import is_paths
+from kspike_reg.network.execute import call_layer, execute
+from kspike_reg.network.inputs import checked_inputs, is_paths
 from kspike_reg.network.physical import Standardise
+from kspike_reg.network.probes import states_at
 
 __all__ = ["loihi_report"]
 
 
-def loihi_report(model, inputs, targets=None, progress=None):
+def loihi_report(model: keras.Model, inputs: Any, targets: Any = None, progress: bool | None = None) -> LoihiReport:
     """Run a network as trained, quantised in Keras, and on the emulator, and compare.
 
     Args:
@@ -37,8 +41,8 @@ def loihi_report(model, inputs, targets=None, progress=None):
     if targets is None:
         raise InputError("loihi_report: no targets to compare with; give targets=..., or name the output columns")
     trained = plan_of(model, "loihi_report")
-    before = _in_keras(trained, inputs)
-    shapes = [tuple(before[slot].shape) for slot in trained.graph.outputs]
+    before, _ = _in_keras(trained, inputs)
+    shapes = [tuple(before[value].shape) for value in trained.graph.outputs]
     targets = np.asarray(targets, dtype=np.float64)
     if shapes != [targets.shape]:
         raise InputError(
@@ -47,32 +51,41 @@ def loihi_report(model, inputs, targets=None, progress=None):
         )
     quantised = quantise(model)
     plan = plan_of(quantised.model, "loihi_report")
-    values = _in_keras(plan, inputs)
+    values, spikes = _in_keras(plan, inputs)
     run = simulate_on_loihi(model, inputs, progress=progress)
     predictions = {
         "float": _answer(trained, before),
         "quantised": _answer(plan, values),
         "emulator": run.outputs,
     }
-    on_chip = {layer.use for layer in plan.layers}
+    on_chip = {layer.node for layer in plan.layers}
     return LoihiReport(
         model=model.name,
         paths=run.outputs.shape[0],
         time=run.steps - max(layer.delay for layer in plan.layers),
         chip_steps=run.steps,
         errors={stage: _errors(plan, targets, prediction) for stage, prediction in predictions.items()},
-        layers=tuple(_layer(layer, values, run, quantised) for layer in plan.layers),
-        host=tuple(use.name for use in plan.graph.uses if use not in on_chip),
+        layers=tuple(_layer(layer, spikes[layer.name], run, quantised) for layer in plan.layers),
+        host=tuple(node.name for node in plan.graph.nodes if node not in on_chip),
         usage=run.usage,
     )
 
 
 def _in_keras(plan, inputs):
-    """All values of a network, by slot."""
-    arrays = checked_inputs(plan.graph, inputs, "loihi_report")
-    values = {slot: keras.ops.convert_to_tensor(array) for slot, array in enumerate(arrays)}
-    plan.sweep(values, chip_too=True)
-    return values
+    """All values of a network by their numbers, and the spikes of the layers that belong on the chip by their names."""
+    arrays = checked_inputs(plan.graph.inputs, inputs, "loihi_report")
+    on_chip = {layer.node for layer in plan.layers}
+    spikes = {}
+
+    def call(node, arguments, keywords):
+        outputs = call_layer(node, arguments, keywords)
+        if node in on_chip:
+            states = states_at(node, ("spikes",), outputs, arguments, keywords)
+            spikes[node.name] = keras.ops.convert_to_numpy(states["spikes"])
+        return outputs
+
+    values = {value: keras.ops.convert_to_tensor(array) for value, array in enumerate(arrays)}
+    return execute(plan.graph, values, call), spikes
 
 
 def _answer(plan, values):
@@ -82,7 +95,7 @@ def _answer(plan, values):
 def _errors(plan, targets, prediction):
     """Errors by space, metric and steps; the space of the network's own units where it carries no scaling."""
     restore = next(
-        (use.layer for use in plan.graph.uses if isinstance(use.layer, Standardise) and use.layer.invert), None
+        (node.layer for node in plan.graph.nodes if isinstance(node.layer, Standardise) and node.layer.invert), None
     )
     if restore is None:
         return {"own units": _by_metric(METRICS, targets, prediction)}
@@ -104,18 +117,16 @@ def _error(name, targets, prediction, steps):
         return None
 
 
-def _layer(layer, values, run, quantised):
+def _layer(layer, spikes_in_keras, run, quantised):
     record, integers = run.records[layer.name], quantised.layers[layer.name]
-    outputs = keras.ops.convert_to_numpy(layer.cell.spikes_of(values[layer.use.outputs[0]]))
-    on_chip = run.spikes[layer.name] if layer.use.layer.return_sequences else run.spikes[layer.name][:, -1]
     spikes = int(record.spikes.sum())
     return LoihiLayer(
         name=layer.name,
-        kind=type(layer.use.layer).__name__,
+        kind=type(layer.node.layer).__name__,
         neurons=layer.cell.units,
         spikes=spikes,
         spikes_per_neuron_and_step=spikes / record.spikes.size,
-        spikes_as_in_keras=float(np.mean(on_chip == outputs)),
+        spikes_as_in_keras=float(np.mean(run.spikes[layer.name] == spikes_in_keras)),
         events=record.events,
         weight_exponents={source: exponent for source, (_, exponent) in integers.kernels.items()},
         decays=int(np.unique(integers.decay).size),

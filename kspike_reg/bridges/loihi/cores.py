@@ -80,12 +80,12 @@ def _bits(shape, neurons):
     return axons * storage.bits_per_axon(weights)
 
 
-def build_chip(layers, who):
+def build_chip(layers, caller):
     """Build the blocks, axons, synapses and probes of all layers.
 
     Args:
         layers: the `LayerIntegers` of every layer on the chip, by name.
-        who: who asks, for the message.
+        caller: named in the message.
 
     Raises:
         InputError: a layer that does not fit.
@@ -112,12 +112,12 @@ def build_chip(layers, who):
         for what, limit in LIMITS.items():
             if core[what] > limit:
                 raise InputError(
-                    f"{who}: the layer {core['layer']!r} does not fit Loihi: {core[what]} {what.replace('_', ' ')} on "
-                    f"a core, which has {limit}; make it, or the layers that it hears or that hear it, smaller"
+                    f"{caller}: the layer {core['layer']!r} does not fit Loihi: {core[what]} {what.replace('_', ' ')} "
+                    f"on a core, which has {limit}; make it, or the layers before or after it, smaller"
                 )
     if len(usage) > CORES:
         raise InputError(
-            f"{who}: the network takes {len(usage)} cores, a chip has {CORES}; make it smaller, or let its neurons "
+            f"{caller}: the network takes {len(usage)} cores, a chip has {CORES}; make it smaller, or let its neurons "
             "share decays (learn_decay=False), of which a core has 32"
         )
     return Chip(model, blocks, probes, synapses, usage)
@@ -153,20 +153,20 @@ def _connect(blocks, source, integers):
     synapses = []
     for block, neurons in blocks[integers.name]:
         # One to one, the axons are the core's own neurons; else all neurons of the source.
-        heard = neurons if one_to_one else np.arange(len(weights))
+        senders = neurons if one_to_one else np.arange(len(weights))
         if one_to_one:
             own = np.arange(len(neurons))
             matrix = sparse.csr_matrix((weights[neurons], (own, own)))  # a weight of zero has its place too
         else:
             matrix = weights[:, neurons]
-        synapse = Synapse(len(heard), label=f"{source} to {integers.name}")
+        synapse = Synapse(len(senders), label=f"{source} to {integers.name}")
         synapse.set_weights(matrix.astype(np.float32))
         # Each weight as an integer: the emulator's own way there starts from real ones.
         synapse.weights = [row.astype(np.int32) for row in synapse.weights]
         synapse.format(weight_exp=exponent)
         block.add_synapse(synapse)
         synapses.append(synapse)
-        axon_of = {neuron: number for number, neuron in enumerate(heard)}
+        axon_of = {neuron: number for number, neuron in enumerate(senders)}
         for sender, sent in blocks[source]:
             axons = np.array([axon_of.get(neuron, -1) for neuron in sent])
             if not np.any(axons >= 0):

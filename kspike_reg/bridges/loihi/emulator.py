@@ -27,7 +27,7 @@ class Record:
     Attributes:
         spikes: booleans (paths, time, units).
         membranes: before the reset, in the chip's integers, of the same shape.
-        events: weights that were added to its compartments, by the layer heard; its own name for the recurrence.
+        events: weights that were added to its compartments, by the source layer; its own name for the recurrence.
         clipped: currents from the host that were beyond the bias register.
         saturated: membranes that stood at the lower end of their register.
     """

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kspike_reg.bridges.loihi.layers import ChipLayer, Plan
 from kspike_reg.errors import InputError
 from kspike_reg.network.physical import Standardise
 
@@ -35,8 +36,8 @@ VOLTAGE_LIMIT = 2**23 - 1
 LADDER = np.unique(np.floor(2.0 ** (np.arange(35) / 2))).astype(np.int64)
 LADDER = LADDER[LADDER <= THRESHOLD_MANTISSA]
 
-# How far real values from the host reach where the network does not tell the range it was trained on: standardised
-# ones, in deviations.
+# How far real values from the host reach where the network carries no range of its training data: standardised ones,
+# in deviations.
 REACH = 4.0
 
 
@@ -47,7 +48,7 @@ class LayerIntegers:
     Attributes:
         name: of the layer.
         scale: integers to one unit of the membrane, (units,).
-        kernels: by the name of the layer heard, mantissas (rows, units) and exponent; the layer's own name for the
+        kernels: by the name of the source layer, mantissas (rows, units) and exponent; the layer's own name for the
             recurrence, whose mantissas are (units, units), or (units,) where it is one to one.
         decay: 12-bit decays d, (units,).
         threshold: mantissas theta, (units,).
@@ -57,36 +58,38 @@ class LayerIntegers:
 
     name: str
     scale: np.ndarray
-    kernels: dict
+    kernels: dict[str, tuple[np.ndarray, int]]
     decay: np.ndarray
     threshold: np.ndarray
     bias: np.ndarray | None
     raised: int
 
-    def weights(self, source):
+    def weights(self, source: str) -> np.ndarray:
         """The integers that a spike of each neuron of `source` adds to each neuron."""
         mantissas, exponent = self.kernels[source]
         return mantissas * 2 ** (7 + exponent)
 
-    def real_weights(self, source):
+    def real_weights(self, source: str) -> np.ndarray:
         """The weights of the network that these integers stand for."""
         return self.weights(source) / self.scale
 
     @property
-    def real_decay(self):
+    def real_decay(self) -> np.ndarray:
+        """The decays that these integers stand for."""
         return (DECAY_ONE - self.decay) / DECAY_ONE
 
     @property
-    def real_threshold(self):
-        """The least membrane that fires: the chip wants more than the threshold, the network as much."""
+    def real_threshold(self) -> np.ndarray:
+        """The least membrane that fires: the chip requires more than the threshold, the network as much."""
         return (THRESHOLD_UNIT * self.threshold + 1) / self.scale
 
     @property
-    def real_bias(self):
+    def real_bias(self) -> np.ndarray | None:
+        """The biases that these integers stand for; None where the host writes them."""
         return None if self.bias is None else self.bias / self.scale
 
 
-def as_bias(currents):
+def as_bias(currents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The bias registers nearest to some currents, in the chip's integers, any shape; none where they are too large.
 
     Returns:
@@ -98,13 +101,13 @@ def as_bias(currents):
     return (np.round(currents / 2**exponent) * 2**exponent).astype(np.int64), beyond
 
 
-def integers_of(layer, plan, who):
+def integers_of(layer: ChipLayer, plan: Plan, caller: str) -> LayerIntegers:
     """Bring a layer's weights to the chip's integers.
 
     Args:
         layer: a `ChipLayer` of the plan.
         plan: the `Plan` of its network.
-        who: who asks, for the message.
+        caller: named in the message.
 
     Raises:
         InputError: weights that are not finite, decays outside [0, 1] or thresholds that are not positive.
@@ -115,13 +118,13 @@ def integers_of(layer, plan, who):
         values = layer.weight(name)
         if values is not None and not np.isfinite(values).all():
             raise InputError(
-                f"{who}: {np.sum(~np.isfinite(values))} of {values.size} numbers in the {name} of the layer "
-                f"{layer.name!r} are not finite; has its training gone astray?"
+                f"{caller}: {np.sum(~np.isfinite(values))} of {values.size} numbers in the {name} of the layer "
+                f"{layer.name!r} are not finite; check that its training converged"
             )
     if decay.min() < 0 or decay.max() > 1 or threshold.min() <= 0:
         raise InputError(
-            f"{who}: the layer {layer.name!r} has decays from {decay.min():g} to {decay.max():g} and thresholds from "
-            f"{threshold.min():g}; the chip takes decays in [0, 1] and thresholds > 0"
+            f"{caller}: the layer {layer.name!r} has decays from {decay.min():g} to {decay.max():g} and "
+            f"thresholds from {threshold.min():g}; the chip takes decays in [0, 1] and thresholds > 0"
         )
     most = _scale(kernels, currents, threshold)
     rung = np.searchsorted(LADDER, (most * threshold - 1) / THRESHOLD_UNIT, side="right") - 1
@@ -129,7 +132,7 @@ def integers_of(layer, plan, who):
     # Exact, but for a threshold below the chip's least, which is raised to that.
     scale = np.minimum((THRESHOLD_UNIT * theta + 1) / threshold, most)
     bias = None
-    if not any(part.source is None for part in layer.heard):
+    if not any(source.layer is None for source in layer.sources):
         values = layer.weight("bias")
         bias = as_bias(np.zeros_like(scale) if values is None else values * scale)[0]
     return LayerIntegers(
@@ -147,22 +150,22 @@ def _projections(layer, plan):
     """Weights by the layer whose spikes they carry, and the largest current that the host sends each neuron."""
     kernel, bias = layer.weight("kernel"), layer.weight("bias")
     kernels, currents = {}, np.zeros(kernel.shape[1]) if bias is None else np.abs(bias)
-    for part, rows in layer.rows():
-        if part.source is None:
-            currents = currents + np.abs(kernel[rows]).T @ _reach(part, plan)
+    for source, rows in layer.rows():
+        if source.layer is None:
+            currents = currents + np.abs(kernel[rows]).T @ _reach(source, plan)
         else:
-            kernels[part.source] = kernel[rows]
+            kernels[source.layer] = kernel[rows]
     if layer.recurrent:
         kernels[layer.name] = layer.weight("recurrent_kernel")
     return kernels, currents
 
 
-def _reach(part, plan):
+def _reach(source, plan):
     """How far from zero real values may go, (width,)."""
-    use = plan.graph.filler_of(part.slot)
-    scaling = use.layer if use and isinstance(use.layer, Standardise) and not use.layer.invert else None
+    node = plan.graph.producer_of(source.value)
+    scaling = node.layer if node and isinstance(node.layer, Standardise) and not node.layer.invert else None
     if scaling is None or scaling.lower is None:
-        return np.full(part.width, REACH)
+        return np.full(source.width, REACH)
     ends = [scaling.standardise(np.asarray(end, dtype=np.float64)) for end in (scaling.lower, scaling.upper)]
     return np.max(np.abs(ends), axis=0)
 
@@ -185,7 +188,7 @@ def _scale(kernels, currents, threshold):
         whole = WEIGHT_MANTISSA / largest
         alone = np.minimum(LARGEST_BIAS / currents, (THRESHOLD_UNIT * THRESHOLD_MANTISSA + 1) / threshold)
         # A neuron that leaves bits unused at the least exponent, because of its bias or threshold, has next to no
-        # weights beside them: it must not coarsen the others.
+        # weights next to them: it must not coarsen the others.
         counts = whole * 2.0 ** (7 + WEIGHT_EXPONENTS[0]) <= alone
         # The largest exponent that overflows nowhere leaves thresholds, biases and leaks the most bits.
         for exponent in reversed(WEIGHT_EXPONENTS):

@@ -1,8 +1,8 @@
-"""Which layers of a network go onto the chip, and what each of them hears: real values from the host, or spikes.
+"""Which layers of a network go onto the chip, and what drives each of them: real values from the host, or spikes.
 
-    real values - host - bias currents - LIF, RLIF on the chip - spikes, membranes - host - answer
+    real values - host - bias currents - LIF, RLIF on the chip - spikes, membranes - host - outputs
 
-Whatever is not a spiking layer stays on the host, which works in two sweeps: before the chip, and after it.
+Every other layer stays on the host, which runs before the chip and after it.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,30 @@ import keras
 import numpy as np
 
 from kspike_reg.errors import InputError
-from kspike_reg.network.graph import IDLE, Use, graph_of
-from kspike_reg.neurons import SLSTMCell
-from kspike_reg.neurons.cell import SpikingCell
+from kspike_reg.network.execute import call_layer, execute
+from kspike_reg.network.graph import IDLE, Graph, Node, graph_of
+from kspike_reg.neurons.cell import NeuronCell
+from kspike_reg.typing import Tensor
 
-__all__ = ["ChipLayer", "Heard", "Plan", "plan_of"]
+__all__ = ["NEURONS", "ChipLayer", "Plan", "Source", "plan_of"]
+
+# The kinds of neurons that the chip runs.
+NEURONS = ("lif", "rlif")
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Neighbouring values on the last axis of what a layer hears, all from one place.
+class Source:
+    """Neighbouring numbers on the last axis of a layer's input, all from one place.
 
     Attributes:
         width: how many.
-        slot: the slot that holds them.
-        source: name of the layer on the chip whose spikes they are; None for real values from the host.
+        value: the number of the graph's value that holds them.
+        layer: name of the layer on the chip whose spikes they are; None for real values from the host.
     """
 
     width: int
-    slot: int
-    source: str | None = None
+    value: int
+    layer: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,33 +42,33 @@ class ChipLayer:
     """One spiking layer that runs on the chip.
 
     Attributes:
-        use: how the model uses it.
-        heard: what it hears, in the order of the kernel's rows.
+        node: its call in the model.
+        sources: of its inputs, in the order of the kernel's rows.
         delay: how many of the chip's steps it is behind the first layer: spikes arrive one step after they are sent.
     """
 
-    use: Use
-    heard: tuple
+    node: Node
+    sources: tuple[Source, ...]
     delay: int
 
     @property
-    def name(self):
-        return self.use.name
+    def name(self) -> str:
+        return self.node.name
 
     @property
-    def cell(self):
-        return self.use.layer.cell
+    def cell(self) -> NeuronCell:
+        return self.node.cell
 
     @property
-    def recurrent(self):
-        return hasattr(self.cell, "recurrent_kernel")
+    def recurrent(self) -> bool:
+        return self.cell.feeds_back is not None
 
-    def rows(self):
-        """Pairs of what is heard and the slice of the kernel's rows that belongs to it."""
-        ends = np.cumsum([part.width for part in self.heard]).tolist()
-        return [(part, slice(end - part.width, end)) for part, end in zip(self.heard, ends, strict=True)]
+    def rows(self) -> list[tuple[Source, slice]]:
+        """Pairs of a source and the slice of the kernel's rows that belongs to it."""
+        ends = np.cumsum([source.width for source in self.sources]).tolist()
+        return [(source, slice(end - source.width, end)) for source, end in zip(self.sources, ends, strict=True)]
 
-    def weight(self, name):
+    def weight(self, name: str) -> np.ndarray | None:
         """A weight by its name in the cell, as a NumPy array in double precision; None where there is none."""
         value = getattr(self.cell, name, None)
         return None if value is None else np.asarray(keras.ops.convert_to_numpy(value), dtype=np.float64)
@@ -79,79 +83,76 @@ class Plan:
         layers: those on the chip, in the order of running.
     """
 
-    graph: object
-    layers: tuple
+    graph: Graph
+    layers: tuple[ChipLayer, ...]
 
-    def sweep(self, values, chip_too=False):
-        """Compute in Keras all that can be computed, in place.
-
-        Args:
-            values: tensors by slot; filled further.
-            chip_too: whether the layers that belong on the chip are computed as well.
-        """
-        left_out = set() if chip_too else {layer.use for layer in self.layers}
-        for use in self.graph.uses:
-            if use in left_out or use.outputs[0] in values or any(slot not in values for slot in use.inputs):
-                continue
-            args, kwargs = use.arguments.fill_in({symbol: values[slot] for symbol, slot in use.slots})
-            given = keras.tree.flatten(use.layer(*args, **kwargs))
-            values.update(zip(use.outputs, given, strict=True))
+    def run_host(self, values: dict[int, Tensor]) -> None:
+        """Compute in Keras everything that the host can compute from the values that are known, in place."""
+        on_chip = {layer.node for layer in self.layers}
+        execute(self.graph, values, lambda node, *call: None if node in on_chip else call_layer(node, *call))
 
 
-def plan_of(model, who):
+def plan_of(model: keras.Model, caller: str) -> Plan:
     """Split a network between host and chip.
 
     Args:
         model: a functional or sequential `keras.Model`, built.
-        who: who asks, for the message.
+        caller: named in the message.
 
     Raises:
         InputError: a model that cannot be looked into, without a spiking layer, or with one that the chip cannot run.
     """
-    graph = graph_of(model, who)
-    # By slot: what hearers of it hear. None for what the host knows only after the chip has run.
-    heard = {slot: (Heard(tensor.shape[-1], slot),) for slot, tensor in enumerate(graph.inputs)}
+    graph = graph_of(model, caller)
+    # By value, where its numbers come from; None for what the host knows only after the chip has run.
+    sources = {value: (Source(tensor.shape[-1], value),) for value, tensor in enumerate(graph.inputs)}
     layers = {}
-    for use in graph.uses:
-        if use.makes_mask or isinstance(use.layer, keras.layers.Masking):
-            raise InputError(f"{who}: the layer {use.name!r} makes a mask, which no chip has; give paths of one length")
-        inputs = [heard[slot] for slot in use.inputs]
-        if isinstance(use.layer, keras.layers.RNN) and isinstance(use.layer.cell, SpikingCell):
-            layers[use.name] = _chip_layer(use, inputs, layers, who)
-            given = _given(use)
+    for node in graph.nodes:
+        if node.makes_mask or isinstance(node.layer, keras.layers.Masking):
+            raise InputError(
+                f"{caller}: the layer {node.name!r} makes a mask, which no chip has; give paths of one length"
+            )
+        inputs = [sources[value] for value in node.inputs]
+        if node.cell is not None and node.cell.fires:
+            layers[node.name] = _chip_layer(node, inputs, layers, caller)
+            output = _spikes_of(node)
         elif None in inputs:
-            given = None
-        elif isinstance(use.layer, IDLE) or _joins_neurons(use):
-            given = sum(inputs, ())
-        elif any(part.source for parts in inputs for part in parts):
-            given = None
+            output = None
+        elif isinstance(node.layer, IDLE) or _joins_neurons(node):
+            output = sum(inputs, ())
+        elif any(source.layer for parts in inputs for source in parts):
+            output = None
         else:
-            given = (Heard(use.given[0].shape[-1], use.outputs[0]),)
-        heard |= dict.fromkeys(use.outputs, given)
+            output = (Source(node.output_tensors[0].shape[-1], node.outputs[0]),)
+        sources |= dict.fromkeys(node.outputs, output)
     if not layers:
         raise InputError(
-            f"{who}: the model {model.name!r} has no spiking layer to run on the chip; "
+            f"{caller}: the model {model.name!r} has no spiking layer to run on the chip; "
             "train one with kspike-reg train --kind lif --reset zero"
         )
     return Plan(graph, tuple(layers.values()))
 
 
-def _given(use):
-    """What hearers of a layer on the chip hear: its spikes, or what the host makes of its membranes or last step."""
-    if use.layer.cell.output == "spikes" and use.layer.return_sequences:
-        return (Heard(use.layer.cell.units, use.outputs[0], use.name),)
+def _spikes_of(node: Node) -> tuple[Source, ...] | None:
+    """The spikes of a layer on the chip as a source; None for its membranes or last step, which the host handles."""
+    if node.cell.emits == "binary" and node.layer.return_sequences:
+        return (Source(node.cell.units, node.outputs[0], node.name),)
     return None
 
 
-def _joins_neurons(use):
-    return isinstance(use.layer, keras.layers.Concatenate) and use.layer.axis in (-1, len(use.given[0].shape) - 1)
+def _joins_neurons(node: Node) -> bool:
+    rank = len(node.output_tensors[0].shape)
+    return isinstance(node.layer, keras.layers.Concatenate) and node.layer.axis in (-1, rank - 1)
 
 
-def _chip_layer(use, inputs, layers, who):
-    layer, cell = use.layer, use.layer.cell
-    place = f"{who}: the layer {use.name!r}"
-    if isinstance(cell, SLSTMCell):
-        raise InputError(f"{place} is an SLSTM, whose gates multiply; the chip runs LIF and RLIF alone, so train those")
+def _chip_layer(node: Node, inputs: list, layers: dict[str, ChipLayer], caller: str) -> ChipLayer:
+    layer, cell = node.layer, node.cell
+    place = f"{caller}: the layer {node.name!r}"
+    if cell.kind not in NEURONS:
+        gates = ", whose gates multiply" if cell.projections > 1 else ""
+        raise InputError(
+            f"{place} of class {type(cell).__name__} cannot run on the chip{gates}; it runs "
+            f"{' and '.join(kind.upper() for kind in NEURONS)}, so train those"
+        )
     if cell.reset != "zero":
         raise InputError(
             f"{place} has reset={cell.reset!r}; the chip clears the membrane after a spike, so train the network with "
@@ -159,25 +160,30 @@ def _chip_layer(use, inputs, layers, who):
         )
     for option in ("go_backwards", "stateful", "return_state"):
         if getattr(layer, option):
-            raise InputError(f"{place} has {option}=True; the chip runs forwards from rest and gives spikes alone")
-    if any(other.use.layer is layer for other in layers.values()):
-        raise InputError(f"{place} is used twice; give each use a layer of its own")
+            raise InputError(f"{place} has {option}=True; the chip runs forwards from rest and returns spikes alone")
+    if any(other.node.layer is layer for other in layers.values()):
+        raise InputError(f"{place} is called twice; give each call a layer of its own")
     if len(inputs) > 1:
         raise InputError(f"{place} takes an initial state; the chip starts from rest")
+    if any(len(tensor.shape) != 3 for tensor in node.input_tensors):
+        raise InputError(f"{place} receives no paths of shape (batch, time, features)")
     if inputs[0] is None:
         raise InputError(
-            f"{place} hears real values that come out of other spiking layers; on the chip a layer hears spikes "
-            "(output='spikes', return_sequences=True), and the host speaks before the chip runs or after it, once"
+            f"{place} receives real values that depend on other spiking layers; on the chip a layer receives spikes "
+            "(output='spikes', return_sequences=True), and the host computes before the chip runs and after it, once"
         )
-    sources = [part.source for part in inputs[0] if part.source]
-    if len(set(sources)) < len(sources):
-        raise InputError(f"{place} hears the same spikes twice ({', '.join(sources)}); join each layer's once")
-    delays = {source: layers[source].delay for source in sources}
+    return ChipLayer(node, inputs[0], _delay(place, inputs[0], layers))
+
+
+def _delay(place: str, inputs: tuple[Source, ...], layers: dict[str, ChipLayer]) -> int:
+    """How many of the chip's steps a layer is behind the first one."""
+    names = [source.layer for source in inputs if source.layer]
+    if len(set(names)) < len(names):
+        raise InputError(f"{place} receives the same spikes twice ({', '.join(names)}); join each layer's once")
+    delays = {name: layers[name].delay for name in names}
     if len(set(delays.values())) > 1:
         raise InputError(
-            f"{place} hears layers that are not equally far from the input ({', '.join(sorted(delays))}); each layer "
-            "costs one step of the chip, so their spikes would meet at different times"
+            f"{place} receives spikes of layers that are not equally far from the input ({', '.join(sorted(delays))}); "
+            "each layer costs one step of the chip, so their spikes would arrive at different times"
         )
-    if any(len(tensor.shape) != 3 for tensor in use.heard):
-        raise InputError(f"{place} hears no paths of shape (batch, time, features)")
-    return ChipLayer(use, inputs[0], max(delays.values(), default=-1) + 1)
+    return max(delays.values(), default=-1) + 1

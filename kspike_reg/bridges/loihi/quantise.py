@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from kspike_reg.bridges.loihi.integers import integers_of
+from kspike_reg.bridges.loihi.integers import LayerIntegers, integers_of
 from kspike_reg.bridges.loihi.layers import plan_of
 
 __all__ = ["Quantised", "quantise"]
@@ -20,16 +20,16 @@ class Quantised:
     """
 
     model: keras.Model
-    layers: dict
+    layers: dict[str, LayerIntegers]
 
 
-def quantise(model):
-    """Bring the spiking layers of a network to Loihi's integers, and show in Keras what is left of it.
+def quantise(model: keras.Model) -> Quantised:
+    """Bring the spiking layers of a network to Loihi's integers, and return the result as a Keras model.
 
-    On the grid are the weights that carry spikes (8 bits with a shared exponent), the biases of the layers that hear
+    On the grid are the weights that carry spikes (8 bits with a shared exponent), the biases of the layers that receive
     spikes alone (12 bits and an exponent), and the decays (12 bits); thresholds are met exactly by the choice of each
-    neuron's scale, see `bridges.loihi_integers`. Weights that hear real values stay as they are, since the host works
-    them out. What the chip does at run time is not in this model: it rounds the host's currents to 12 bits and an
+    neuron's scale, see `bridges.loihi.integers`. Weights of real values stay as they are, since the host multiplies
+    them. This model leaves out what the chip does at run time: it rounds the host's currents to 12 bits and an
     exponent, and the leaking membrane down to a whole number.
 
     Args:
@@ -53,9 +53,9 @@ def quantise(model):
 
 def _assign(layer, integers):
     cell, kernel = layer.cell, layer.weight("kernel")
-    for part, rows in layer.rows():
-        if part.source is not None:
-            kernel[rows] = integers.real_weights(part.source)
+    for source, rows in layer.rows():
+        if source.layer is not None:
+            kernel[rows] = integers.real_weights(source.layer)
     cell.kernel.assign(kernel)
     if layer.recurrent:
         cell.recurrent_kernel.assign(integers.real_weights(layer.name))

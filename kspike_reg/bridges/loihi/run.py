@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,39 +13,36 @@ from kspike_reg.bridges.loihi.integers import integers_of
 from kspike_reg.bridges.loihi.layers import plan_of
 from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.errors import InputError
-from kspike_reg.network.inputs import arrays_for, fitting, is_paths
+from kspike_reg.network.inputs import checked_inputs
+from kspike_reg.network.probes import Recording
 
-__all__ = ["LoihiRun", "checked_inputs", "simulate_on_loihi"]
+__all__ = ["LoihiRun", "simulate_on_loihi"]
 
 
 @dataclass(frozen=True, eq=False)
-class LoihiRun:
-    """What came out of the emulator, step for step as Keras has it.
+class LoihiRun(Recording):
+    """A run on the emulator: a `Recording`, step by step as Keras has it, and what the chip did.
+
+    Membranes are those before the reset, in the network's units, thresholds those that the chip stores.
 
     Attributes:
-        outputs: as the model gives them, (paths, time, outputs); a list of arrays where it has several outputs.
-        spikes: by layer, 0.0 or 1.0, (paths, time, units).
-        membranes: by layer, before the reset, in the network's units, of the same shape.
-        records: by layer, the `loihi_emulator.Record`, in the chip's integers.
-        usage: for each core its layer and what it uses of each of `loihi_cores.LIMITS`.
+        records: by layer, the `emulator.Record`, in the chip's integers.
+        usage: for each core its layer and what it uses of each of `cores.LIMITS`.
         steps: of the chip for each path.
     """
 
-    outputs: object
-    spikes: dict
-    membranes: dict
-    records: dict
-    usage: tuple
+    records: dict[str, Any]
+    usage: tuple[dict[str, Any], ...]
     steps: int
 
 
-def simulate_on_loihi(model, inputs, progress=None):
+def simulate_on_loihi(model: keras.Model, inputs: Any, progress: bool | None = None) -> LoihiRun:
     """Run a network with its spiking layers on NengoLoihi's emulator.
 
-    The spiking layers are quantised as `quantise` does it and run as integers. The host does the rest in Keras: what
-    lies before them, the products of their kernels with real values, which go into the chip's bias registers step by
-    step, and what lies after them, the readout of spikes or membranes. The chip shows membranes after the reset; the
-    host puts back what a spike cleared, from the current that it reads too.
+    The spiking layers are quantised as by `quantise` and run as integers. The host computes the rest in Keras: the
+    layers before them, the products of their kernels with real values, which go into the chip's bias registers step by
+    step, and the layers after them, which read spikes or membranes. The chip shows membranes after the reset; the host
+    restores what a spike cleared from the current, which it reads too.
 
     Args:
         model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
@@ -54,19 +52,19 @@ def simulate_on_loihi(model, inputs, progress=None):
             where that is a terminal.
 
     Returns:
-        A `LoihiRun`; what lies beyond the length of a path that is padded has no meaning.
+        A `LoihiRun`; values beyond the length of a padded path have no meaning.
 
     Raises:
         InputError: NengoLoihi is missing; a model that the chip cannot run or hold; inputs that do not fit the model.
     """
-    who = "simulate_on_loihi"
-    plan = plan_of(model, who)
-    integers = {layer.name: integers_of(layer, plan, who) for layer in plan.layers}
-    arrays = checked_inputs(plan.graph, inputs, who)
-    require_emulator(who)
-    chip = build_chip(integers, who)
-    values = {slot: keras.ops.convert_to_tensor(array) for slot, array in enumerate(arrays)}
-    plan.sweep(values)
+    caller = "simulate_on_loihi"
+    plan = plan_of(model, caller)
+    integers = {layer.name: integers_of(layer, plan, caller) for layer in plan.layers}
+    arrays = checked_inputs(plan.graph.inputs, inputs, caller)
+    require_emulator(caller)
+    chip = build_chip(integers, caller)
+    values = {value: keras.ops.convert_to_tensor(array) for value, array in enumerate(arrays)}
+    plan.run_host(values)
     delays = {layer.name: layer.delay for layer in plan.layers}
     currents = {
         layer.name: _current(layer, values) * integers[layer.name].scale
@@ -75,33 +73,35 @@ def simulate_on_loihi(model, inputs, progress=None):
     }
     lengths = {name: current.shape[:2] for name, current in currents.items()}
     if len(set(lengths.values())) > 1:
-        raise InputError(f"{who}: expected as many steps in all that the spiking layers hear, received {lengths}")
+        raise InputError(f"{caller}: expected as many steps in all inputs of spiking layers, received {lengths}")
     paths, time = next(iter(lengths.values()))
     with ProgressBar("Loihi's emulator", paths, progress) as bar:
         records = run_chip(chip, integers, delays, currents, paths, time, bar.done)
-    spikes = {name: record.spikes.astype(keras.config.floatx()) for name, record in records.items()}
-    membranes = {
-        name: (record.membranes / integers[name].scale).astype(keras.config.floatx())
+    states = {
+        name: {
+            "spikes": record.spikes.astype(keras.config.floatx()),
+            "membrane": (record.membranes / integers[name].scale).astype(keras.config.floatx()),
+        }
         for name, record in records.items()
     }
     for layer in plan.layers:
-        given = (spikes if layer.cell.output == "spikes" else membranes)[layer.name]
-        given = given if layer.use.layer.return_sequences else given[:, -1]
-        values[layer.use.outputs[0]] = keras.ops.convert_to_tensor(given)
-    plan.sweep(values)
-    outputs = [keras.ops.convert_to_numpy(values[slot]) for slot in plan.graph.outputs]
+        emitted = states[layer.name][layer.cell.output_state]
+        emitted = emitted if layer.node.layer.return_sequences else emitted[:, -1]
+        values[layer.node.outputs[0]] = keras.ops.convert_to_tensor(emitted)
+    plan.run_host(values)
+    outputs = [keras.ops.convert_to_numpy(values[value]) for value in plan.graph.outputs]
     return LoihiRun(
         outputs=outputs[0] if len(outputs) == 1 else outputs,
-        spikes=spikes,
-        membranes=membranes,
+        states=states,
+        thresholds={name: each.real_threshold for name, each in integers.items()},
         records=records,
         usage=chip.usage,
         steps=time + max(delays.values()),
     )
 
 
-def require_emulator(who):
-    """Import NengoLoihi, or say what to install.
+def require_emulator(caller: str) -> None:
+    """Import NengoLoihi, or raise an error that says what to install.
 
     Raises:
         InputError: it is missing, or does not load.
@@ -113,34 +113,17 @@ def require_emulator(who):
             import nengo_loihi  # noqa: F401
     except Exception as error:  # with NumPy 2 it stumbles in ways of its own
         raise InputError(
-            f"{who}: the emulator of Loihi, nengo_loihi, cannot be loaded ({type(error).__name__}: {error}); "
-            "pip install 'kspike_reg[loihi]', in an environment of its own, since it wants NumPy below 2"
+            f"{caller}: the emulator of Loihi, nengo_loihi, cannot be loaded ({type(error).__name__}: {error}); "
+            "pip install 'kspike_reg[loihi]', in an environment of its own, since it needs NumPy below 2"
         ) from error
 
 
 def _current(layer, values):
-    """What the host sends a layer, (paths, time, units): its kernel's products with real values, and the bias."""
+    """The host's currents into a layer, (paths, time, units): its kernel's products with real values, and the bias."""
     kernel, bias = layer.weight("kernel"), layer.weight("bias")
     current = 0.0 if bias is None else bias
-    for part, rows in layer.rows():
-        if part.source is None:
-            heard = np.asarray(keras.ops.convert_to_numpy(values[part.slot]), dtype=np.float64)
-            current = current + heard @ kernel[rows]
+    for source, rows in layer.rows():
+        if source.layer is None:
+            real = np.asarray(keras.ops.convert_to_numpy(values[source.value]), dtype=np.float64)
+            current = current + real @ kernel[rows]
     return current
-
-
-def checked_inputs(graph, inputs, who):
-    """The inputs as a list of arrays that fit the model, in its order and precision.
-
-    Args:
-        graph: the model, as `kspike_reg.network.graph` reads it.
-        inputs: see `simulate_on_loihi`.
-        who: who asks, for the message.
-
-    Raises:
-        InputError: see `kspike_reg.network.inputs`.
-    """
-    if is_paths(inputs):
-        inputs = np.where(inputs.mask[..., None], inputs.inputs, 0)
-    arrays = arrays_for(graph.inputs, inputs, who)
-    return [fitting(port, array, who) for port, array in zip(graph.inputs, arrays, strict=True)]

@@ -6,16 +6,20 @@ without delay, as in Keras.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nengo.layers import CONVERSIONS, SEVERAL, array_of
+from kspike_reg.bridges.nengo.layers import CONVERSIONS, NEURONS, SEVERAL, array_of
 from kspike_reg.errors import InputError
-from kspike_reg.network.graph import graph_of
+from kspike_reg.network.graph import Node, graph_of
 
 __all__ = ["Layout", "Port", "to_nengo"]
+
+# The states of our neurons that Nengo knows by other names.
+STATES = {"spikes": "fired", "membrane": "voltage"}
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Port:
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int | None, ...]
     dtype: str
-    end: object
+    end: Any
 
 
 @dataclass(frozen=True)
@@ -41,24 +45,35 @@ class Layout:
 
     Attributes:
         inputs, outputs: tuples of `Port`, in the order of the Keras model.
-        spikes, membranes: probes by the name of a layer's use; leaky integrators have a membrane alone.
+        states: probes by the name of a node of the Keras model and by that of a state of its neurons.
+        thresholds: by the name of a node whose neurons fire, shape (units,).
         masking: pairs of a probe and the value that marks padding, for each Masking layer by name.
     """
 
-    inputs: tuple
-    outputs: tuple
-    spikes: dict
-    membranes: dict
-    masking: dict
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: dict[str, dict[str, Any]]
+    thresholds: dict[str, np.ndarray]
+    masking: dict[str, tuple[Any, float]]
+
+    @property
+    def spikes(self) -> dict[str, Any]:
+        """Probes on the spikes by the name of a node."""
+        return {name: probes["spikes"] for name, probes in self.states.items() if "spikes" in probes}
+
+    @property
+    def membranes(self) -> dict[str, Any]:
+        """Probes on the membranes by the name of a node, leaky integrators included."""
+        return {name: probes["membrane"] for name, probes in self.states.items() if "membrane" in probes}
 
 
-def to_nengo(model):
+def to_nengo(model: keras.Model) -> Any:
     """Convert a trained network to Nengo.
 
-    Ensembles, connections and probes carry the names of the Keras layers; a layer that is used twice, as in
-    "encoder/lif_1" and "encoder/lif_1@2", has an ensemble for each use. There is a node for each input, whose output,
-    zeros, is to be replaced by your data (`kspike_reg.bridges.simulate` does it), a probe on each input and output,
-    and probes on the spikes and membranes of every layer: "lif_1.spikes", "lif_1.membrane". One Nengo time step is
+    Ensembles, connections and probes carry the names of the Keras layers; a layer that is called twice, as in
+    "encoder/lif_1" and "encoder/lif_1@2", has an ensemble for each call. There is a Nengo node for each input, whose
+    output, zeros, is to be replaced by your data (`kspike_reg.bridges.simulate` does it), a probe on each input and
+    output, and probes on the states of all neurons: "lif_1.spikes", "lif_1.membrane". One Nengo time step is
     one step of the network, whatever dt is.
 
     Nengo computes in double precision unless told otherwise; `simulate` computes in single precision like Keras, as
@@ -66,13 +81,13 @@ def to_nengo(model):
 
     Args:
         model: a built functional or sequential `keras.Model` of any depth, with any number of inputs and outputs,
-            nested models and layers used twice included: LIF, RLIF, SLSTM, LeakyIntegrator and their cells in
+            nested models and layers called twice included: LIF, RLIF, SLSTM, LeakyIntegrator and their cells in
             `keras.layers.RNN`, Dense (linear, relu, sigmoid, tanh), TimeDistributed around it, PopulationMean,
             Standardise, Activation, Add, Subtract, Average, Concatenate, and what acts in training alone. Masking is
-            taken for a layer that finds no padding.
+            treated as a layer that finds no padding.
 
     Returns:
-        A `nengo.Network` with an attribute `layout` (`Layout`) that tells where things are.
+        A `nengo.Network` with an attribute `layout` (`Layout`) that says where things are.
 
     Raises:
         InputError: Nengo is not installed, a model that cannot be looked into, or a layer that cannot be converted,
@@ -82,56 +97,58 @@ def to_nengo(model):
     nengo = needed("nengo", "nengo", "to_nengo")
     with nengo.Network(label=graph.name) as network:
         builder = _Builder(nengo)
-        inputs = tuple(builder.input(tensor, slot) for slot, tensor in enumerate(graph.inputs))
-        for use in graph.uses:
-            if not use.makes_mask:
-                builder.add(use)
+        inputs = tuple(builder.input(tensor, value) for value, tensor in enumerate(graph.inputs))
+        for node in graph.nodes:
+            if not node.makes_mask:
+                builder.add(node)
         names = zip(graph.outputs, graph.output_names, strict=True)
-        outputs = tuple(builder.output(slot, name) for slot, name in names)
-    network.layout = Layout(inputs, outputs, builder.spikes, builder.membranes, builder.masking)
+        outputs = tuple(builder.output(value, name) for value, name in names)
+    network.layout = Layout(inputs, outputs, builder.states, builder.thresholds, builder.masking)
     return network
 
 
 class _Builder:
-    """Builds into the network at hand; `sources` knows the Nengo object that gives the values of each slot."""
+    """Builds into the current network; `sources` has the Nengo object that emits each value of the graph."""
 
     def __init__(self, nengo):
         # Their module imports Nengo.
-        from kspike_reg.bridges.nengo import neurons as nengo_neurons
+        from kspike_reg.bridges.nengo import neurons
 
-        self.nengo, self.neurons = nengo, nengo_neurons
+        self.nengo, self.neurons = nengo, neurons
         self.sources, self.tensors, self.probes = {}, {}, {}
-        self.spikes, self.membranes, self.masking = {}, {}, {}
+        self.states, self.thresholds, self.masking = {}, {}, {}
 
-    def input(self, tensor, slot):
+    def input(self, tensor, value):
         if len(tensor.shape) not in (2, 3) or tensor.shape[-1] is None:
             raise InputError(
                 f"to_nengo: the input {tensor.name!r} has the shape {tuple(tensor.shape)}; expected (batch, time, "
                 "features) or (batch, features), with a known number of features"
             )
         node = self.nengo.Node(np.zeros(tensor.shape[-1]), label=tensor.name)
-        self.sources[slot], self.tensors[slot] = node, tensor
+        self.sources[value], self.tensors[value] = node, tensor
         self.probe(node, tensor.name)
         return Port(tensor.name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype), node)
 
-    def output(self, slot, name):
-        tensor, source = self.tensors[slot], self.sources[slot]
+    def output(self, value, name):
+        tensor, source = self.tensors[value], self.sources[value]
         probe = self.probe(source, name)
         return Port(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype), probe)
 
-    def add(self, use):
-        layer = use.layer.cell if isinstance(use.layer, keras.layers.RNN) else use.layer
-        if type(layer) not in CONVERSIONS:
+    def add(self, node: Node) -> None:
+        layer = node.layer.cell if isinstance(node.layer, keras.layers.RNN) else node.layer
+        build = CONVERSIONS.get(type(layer)) if node.cell is None else NEURONS.get(node.cell.kind)
+        if build is None:
+            known = sorted([*NEURONS, *(kind.__name__ for kind in CONVERSIONS)])
             raise InputError(
-                f"to_nengo: cannot convert the layer {use.name!r} of class {type(layer).__name__}; known are "
-                f"{', '.join(sorted(kind.__name__ for kind in CONVERSIONS))}"
+                f"to_nengo: cannot convert the layer {node.name!r} of class {type(layer).__name__}; known are "
+                f"{', '.join(known)}"
             )
-        self._check(use, layer)
-        self.sources[use.outputs[0]] = CONVERSIONS[type(layer)](self, use, layer)
-        self.tensors[use.outputs[0]] = use.given[0]
+        self._check(node, layer)
+        self.sources[node.outputs[0]] = build(self, node, layer)
+        self.tensors[node.outputs[0]] = node.output_tensors[0]
 
-    def ensemble(self, use, units, neuron_type, bias=None, dimensions=1):
-        """An ensemble that hears only what connections bring; its encoders would have random directions otherwise."""
+    def ensemble(self, node, units, neuron_type, bias=None, dimensions=1):
+        """An ensemble driven only by its connections; its encoders would have random directions otherwise."""
         return self.nengo.Ensemble(
             units,
             dimensions,
@@ -141,18 +158,18 @@ class _Builder:
             encoders=np.ones((units, dimensions)),
             eval_points=np.zeros((1, dimensions)),
             normalize_encoders=False,
-            label=use.name,
+            label=node.name,
         )
 
-    def connect(self, use, target, transform=None, slot=None):
-        """A connection without delay from what the use hears, labelled "lif_1.kernel" by its target."""
-        source = self.sources[use.inputs[0] if slot is None else slot]
+    def connect(self, node, target, transform=None, value=None):
+        """A connection without delay from an input of the node, the first one by default, labelled "lif_1.kernel"."""
+        source = self.sources[node.inputs[0] if value is None else value]
         options = {} if transform is None else {"transform": transform}
-        self.nengo.Connection(source, target, synapse=None, label=f"{use.name}.kernel", **options)
+        self.nengo.Connection(source, target, synapse=None, label=f"{node.name}.kernel", **options)
 
-    def node(self, use, width):
-        """A node that hands on the sum of what comes in."""
-        return self.nengo.Node(size_in=width, label=use.name)
+    def relay(self, node, width):
+        """A Nengo node that emits the sum of its inputs."""
+        return self.nengo.Node(size_in=width, label=node.name)
 
     def probe(self, source, label, attribute=None):
         """A probe; one that is there already serves again."""
@@ -161,38 +178,43 @@ class _Builder:
             self.probes[key] = self.nengo.Probe(source, attribute, label=label)
         return self.probes[key]
 
-    def neurons_of(self, use, ensemble, fires=True):
-        """The neurons of an ensemble as a source, with probes on what happens in them."""
-        if fires:
-            self.spikes[use.name] = self.probe(ensemble.neurons, f"{use.name}.spikes", "fired")
-        self.membranes[use.name] = self.probe(ensemble.neurons, f"{use.name}.membrane", "voltage")
+    def neurons_of(self, node, ensemble):
+        """The neurons of an ensemble as a source, with probes on their states."""
+        self.states[node.name] = {
+            name: self.probe(ensemble.neurons, f"{node.name}.{name}", STATES.get(name, name))
+            for name in node.cell.state_names
+        }
+        if node.cell.fires:
+            self.thresholds[node.name] = array_of(node.cell.threshold)
         return ensemble.neurons
 
     @staticmethod
-    def _check(use, layer):
-        """Refuse what would be computed otherwise than in Keras."""
-        who = f"to_nengo: the layer {use.name!r}"
-        ranks = {len(tensor.shape) for tensor in (*use.heard, *use.given[:1])}
+    def _check(node, layer):
+        """Refuse what would differ from Keras."""
+        place = f"to_nengo: the layer {node.name!r}"
+        ranks = {len(tensor.shape) for tensor in (*node.input_tensors, *node.output_tensors[:1])}
         several = type(layer) in SEVERAL
-        if not several and len(use.heard) != 1:
+        if not several and len(node.input_tensors) != 1:
             raise InputError(
-                f"{who} is called with {len(use.heard)} tensors; expected one: initial states and masks as tensors "
-                "cannot be converted, so let the states start at zero"
+                f"{place} is called with {len(node.input_tensors)} tensors; expected one: initial states and masks as "
+                "tensors cannot be converted, so let the states start at zero"
             )
         if not ranks <= {2, 3} or (several and len(ranks) > 1):
             raise InputError(
-                f"{who} takes inputs of shapes {[tuple(tensor.shape) for tensor in use.heard]}; expected (batch, time, "
-                "features) or (batch, features) for all of them"
+                f"{place} takes inputs of shapes {[tuple(tensor.shape) for tensor in node.input_tensors]}; expected "
+                "(batch, time, features) or (batch, features) for all of them"
             )
         for option in ("go_backwards", "stateful", "return_state"):
-            if getattr(use.layer, option, False):
-                raise InputError(f"{who} has {option}=True, which a simulator step by step cannot do; set it to False")
+            if getattr(node.layer, option, False):
+                raise InputError(
+                    f"{place} has {option}=True, which no simulator can do step by step; set it to False"
+                )
         precision = keras.backend.standardize_dtype(layer.compute_dtype)
         if precision != "float32":
             raise InputError(
-                f"{who} computes in {precision}; expected float32, in which Nengo gives the same spikes; build the "
+                f"{place} computes in {precision}; expected float32, in which Nengo gives the same spikes; build the "
                 "model under that policy and set its weights"
             )
         for weight in layer.weights:
             if weight.dtype.startswith("float") and not np.isfinite(array_of(weight)).all():
-                raise InputError(f"{who}: its weight {weight.name!r} is not finite; train it anew")
+                raise InputError(f"{place}: its weight {weight.name!r} is not finite; train it anew")

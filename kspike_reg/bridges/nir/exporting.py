@@ -3,29 +3,30 @@
 import json
 import re
 from importlib.metadata import version
+from typing import Any
 
 import keras
 import numpy as np
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nir.files.neurons import nodes_of, numbers_of, require_finite, unsaid
-from kspike_reg.bridges.nir.files.parameters import FORMS, STEP
+from kspike_reg.bridges.nir.neurons import nodes_of, numbers_of, require_finite, unsaid
+from kspike_reg.bridges.nir.parameters import FORMS, STEP
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE, graph_of
 from kspike_reg.network.physical import PhysicalModel, Standardise
-from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, PopulationMean
+from kspike_reg.neurons.population import PopulationMean
 
 __all__ = ["matrix_of", "to_nir"]
 
 
-def to_nir(model, *, dt=STEP, form="trained"):
+def to_nir(model: keras.Model, *, dt: float = STEP, form: str = "trained") -> Any:
     """The NIR graph of a trained network, with all that `from_nir` needs to give the same network back.
 
     A layer of ours becomes its projection, a `nir.Affine` (`nir.Linear` without a bias), and its neurons: `nir.LIF`,
     `nir.LI`, or for RLIF a subgraph in which the spikes go back through a `nir.Linear`. Dense layers, scalings and
-    population means become `nir.Affine` and `nir.Linear`; sums are several edges into one node. What a `nir.LIF` does
-    not say, the reset by subtraction and the membrane readout, stands in the metadata, in words in `unsaid` and in
-    `kspike_reg` for `from_nir`; docs/nir.md tells what other readers make of it.
+    population means become `nir.Affine` and `nir.Linear`; sums are several edges into one node. What a `nir.LIF` cannot
+    express, the reset by subtraction and the membrane readout, is in the metadata, in words in `unsaid` and in
+    `kspike_reg` for `from_nir`; docs/nir.md says how other readers treat it.
 
     Args:
         model: a built functional or sequential model of LIF, RLIF, LeakyIntegrator, PopulationMean, Standardise,
@@ -50,28 +51,28 @@ def to_nir(model, *, dt=STEP, form="trained"):
         raise InputError(f"to_nir: expected dt, the seconds of a step, to be a finite number > 0, received {dt!r}")
     if form not in FORMS:
         raise InputError(f"to_nir: unknown form {form!r}; choose one of {', '.join(map(repr, FORMS))}")
-    read = graph_of(model, "to_nir")
+    graph = graph_of(model, "to_nir")
     writer = _Writer(nir, float(dt), form)
-    inputs = [writer.input(tensor) for tensor in read.inputs]
-    sources = {slot: (name,) for slot, name in enumerate(inputs)}
-    widths = {slot: tensor.shape[-1] for slot, tensor in enumerate(read.inputs)}
-    for use in read.uses:
-        exporter = _exporter_of(use)
-        sources[use.outputs[0]] = exporter(writer, use, *[sources[slot] for slot in use.inputs])
-        widths[use.outputs[0]] = use.given[0].shape[-1]
-    several = len(read.outputs) > 1
+    inputs = [writer.input(tensor) for tensor in graph.inputs]
+    sources = {value: (name,) for value, name in enumerate(inputs)}
+    widths = {value: tensor.shape[-1] for value, tensor in enumerate(graph.inputs)}
+    for node in graph.nodes:
+        exporter = _exporter_of(node)
+        sources[node.outputs[0]] = exporter(writer, node, *[sources[value] for value in node.inputs])
+        widths[node.outputs[0]] = node.output_tensors[0].shape[-1]
+    several = len(graph.outputs) > 1
     outputs = [
-        writer.output(f"{name}_output" if several else "output", sources[slot], widths[slot])
-        for name, slot in zip(read.output_names, read.outputs, strict=True)
+        writer.output(f"{name}_output" if several else "output", sources[value], widths[value])
+        for name, value in zip(graph.output_names, graph.outputs, strict=True)
     ]
     described = {
         "model": (PhysicalModel if isinstance(model, PhysicalModel) else keras.Model).__name__,
-        "name": read.name,
+        "name": graph.name,
         "inputs": inputs,
         "outputs": outputs,
         "version": version("kspike_reg"),
     }
-    remarks = [f"{use.name} {remark}" for use in read.uses for remark in unsaid(use.layer) if form != "exact"]
+    remarks = [f"{node.name} {remark}" for node in graph.nodes for remark in unsaid(node.cell) if form != "exact"]
     metadata = {"dt": float(dt), "unsaid": "; ".join(remarks), "kspike_reg": {"model": json.dumps(described)}}
     return nir.NIRGraph(writer.nodes, writer.edges, metadata=metadata)
 
@@ -84,7 +85,7 @@ class _Writer:
         self.nodes, self.edges = {}, []
 
     def add(self, name, node, sources=()):
-        """Put in a node that hears the sum of `sources`; its name, made one that readers can take."""
+        """Add a node that receives the sum of `sources`; its name, changed to one that readers accept."""
         # HDF5 reads a slash as a folder, and PyTorch, where most readers live, takes no dots.
         name = unique = re.sub(r"\W", "_", name)
         count = 1
@@ -129,32 +130,32 @@ def _carried(layer, **arrays):
     return {"kspike_reg": {"layer": described, **arrays}}
 
 
-def _neurons(writer, use, sources):
+def _neurons(writer, node, sources):
     for option in ("go_backwards", "stateful", "return_state"):
-        if getattr(use.layer, option):
-            raise _refused(use, f"no NIR graph can say {option}=True; set {option}=False")
-    weight, bias, node = nodes_of(
+        if getattr(node.layer, option):
+            raise _refused(node, f"no NIR graph can express {option}=True; set {option}=False")
+    weight, bias, neurons = nodes_of(
         writer.nir,
-        f"to_nir: the layer {use.name!r}",
-        use.layer,
+        f"to_nir: the layer {node.name!r}",
+        node.layer,
         writer.dt,
         writer.form,
-        lambda **arrays: _carried(use.layer, **arrays),
+        lambda **arrays: _carried(node.layer, **arrays),
     )
-    return (writer.add(use.name, node, [writer.linear(f"{use.name}_input", weight, bias, sources)]),)
+    return (writer.add(node.name, neurons, [writer.linear(f"{node.name}_input", weight, bias, sources)]),)
 
 
-def _dense(writer, use, sources):
-    layer = use.layer
+def _dense(writer, node, sources):
+    layer = node.layer
     if layer.activation is not keras.activations.linear:
-        raise _refused(use, f"NIR has no activation {keras.activations.serialize(layer.activation)!r}")
+        raise _refused(node, f"NIR has no activation {keras.activations.serialize(layer.activation)!r}")
     bias = numbers_of(layer.bias) if layer.use_bias else None
-    return (writer.linear(use.name, numbers_of(layer.kernel).T, bias, sources, _carried(layer)),)
+    return (writer.linear(node.name, numbers_of(layer.kernel).T, bias, sources, _carried(layer)),)
 
 
-def _fixed(writer, use, sources):
-    weight, bias = matrix_of(use.layer, use.heard[0].shape[-1])
-    return (writer.linear(use.name, weight, bias, sources, _carried(use.layer)),)
+def _fixed(writer, node, sources):
+    weight, bias = matrix_of(node.layer, node.input_tensors[0].shape[-1])
+    return (writer.linear(node.name, weight, bias, sources, _carried(node.layer)),)
 
 
 def matrix_of(layer, width):
@@ -166,38 +167,38 @@ def matrix_of(layer, width):
     return (np.diag(deviation), mean) if layer.invert else (np.diag(1 / deviation), -mean / deviation)
 
 
-def _add(writer, use, *summands):
-    width = use.given[0].shape[-1]
-    if any(tensor.shape[-1] != width for tensor in use.heard):
-        raise _refused(use, "it stretches one of its summands; give all of them the same width")
+def _add(writer, node, *summands):
+    width = node.output_tensors[0].shape[-1]
+    if any(tensor.shape[-1] != width for tensor in node.input_tensors):
+        raise _refused(node, "it stretches one of its summands; give all of them the same width")
     every = []
     for source in (source for sources in summands for source in sources):
-        # An edge says that a node is heard, not how often: the second time goes by way of an identity.
-        every.append(writer.relay(f"{use.name}_again", width, [source]) if source in every else source)
+        # An edge connects two nodes once: a second connection goes through an identity.
+        every.append(writer.relay(f"{node.name}_again", width, [source]) if source in every else source)
     return tuple(every)
 
 
-def _concatenate(writer, use, *joined):
+def _concatenate(writer, node, *joined):
     """Each part moved to its place by a matrix of ones and zeros, and summed."""
-    shape = use.given[0].shape
-    if use.layer.axis not in (-1, len(shape) - 1):
-        raise _refused(use, f"it joins axis {use.layer.axis}; only features can be joined, axis=-1")
-    ends = np.cumsum([tensor.shape[-1] for tensor in use.heard])
+    shape = node.output_tensors[0].shape
+    if node.layer.axis not in (-1, len(shape) - 1):
+        raise _refused(node, f"it joins axis {node.layer.axis}; only features can be joined, axis=-1")
+    ends = np.cumsum([tensor.shape[-1] for tensor in node.input_tensors])
     places = np.split(np.eye(shape[-1], dtype="float32"), ends[:-1])
     return tuple(
-        writer.linear(f"{use.name}_part", place.T, None, sources) for place, sources in zip(places, joined, strict=True)
+        writer.linear(f"{node.name}_part", place.T, None, sources)
+        for place, sources in zip(places, joined, strict=True)
     )
 
 
-def _idle(writer, use, sources):
+def _idle(writer, node, sources):
     """A layer that does nothing in prediction."""
     return sources
 
 
+# By the kind of a layer's neurons, and by the class of other layers.
+NEURONS = ("lif", "rlif", "leaky_integrator")
 EXPORTERS = {
-    LIF: _neurons,
-    RLIF: _neurons,
-    LeakyIntegrator: _neurons,
     keras.layers.Dense: _dense,
     Standardise: _fixed,
     PopulationMean: _fixed,
@@ -206,18 +207,21 @@ EXPORTERS = {
     **dict.fromkeys(IDLE, _idle),
 }
 SEVERAL = (keras.layers.Add, keras.layers.Concatenate)
-WHY_NOT = {SLSTM: "its gates multiply sigmoids of its state, and no NIR primitive multiplies two signals"}
 
 
-def _exporter_of(use):
-    kind = type(use.layer)
-    if kind not in EXPORTERS:
-        known = ", ".join(layer.__name__ for layer in EXPORTERS)
-        raise _refused(use, f"{WHY_NOT.get(kind, 'NIR has no primitive for it')}; the layers that go: {known}")
-    if kind not in SEVERAL and len(use.inputs) != 1:
-        raise _refused(use, "it is called with initial states as tensors; let the states start at zero")
-    return EXPORTERS[kind]
+def _exporter_of(node):
+    kind = type(node.layer)
+    is_ours = node.cell is not None and node.cell.kind in NEURONS and hasattr(node.layer, "cell_class")
+    if not is_ours and kind not in EXPORTERS:
+        why = "NIR has no primitive for it"
+        if node.cell is not None and node.cell.projections > 1:
+            why = "its gates multiply functions of its state, and no NIR primitive multiplies two signals"
+        known = ", ".join([*NEURONS, *(layer.__name__ for layer in EXPORTERS)])
+        raise _refused(node, f"{why}; expected one of {known}")
+    if kind not in SEVERAL and len(node.inputs) != 1:
+        raise _refused(node, "it is called with initial states as tensors; let the states start at zero")
+    return _neurons if is_ours else EXPORTERS[kind]
 
 
-def _refused(use, reason):
-    return InputError(f"to_nir: cannot express the layer {use.name!r} of type {type(use.layer).__name__}: {reason}")
+def _refused(node, reason):
+    return InputError(f"to_nir: cannot express the layer {node.name!r} of type {type(node.layer).__name__}: {reason}")

@@ -4,8 +4,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nir.files.exporting import to_nir
-from kspike_reg.bridges.nir.files.importing import from_nir
+from kspike_reg.bridges.nir.exporting import to_nir
+from kspike_reg.bridges.nir.importing import from_nir
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nir.files.exporting import matrix_of
-from kspike_reg.bridges.nir.files.neurons import ROUNDING, neurons_from
-from kspike_reg.bridges.nir.files.parameters import STEP
-from kspike_reg.bridges.nir.files.wiring import wiring_of
+from kspike_reg.bridges.nir.exporting import matrix_of
+from kspike_reg.bridges.nir.neurons import ROUNDING, neurons_from
+from kspike_reg.bridges.nir.parameters import STEP
+from kspike_reg.bridges.nir.wiring import wiring_of
 from kspike_reg.errors import InputError
 from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons import PopulationMean

@@ -3,10 +3,10 @@
 import numpy as np
 from keras import ops
 
-from kspike_reg.bridges.nir.files.parameters import decay_in, gain_of, parameters_of, threshold_in
+from kspike_reg.bridges.nir.parameters import decay_in, gain_of, parameters_of, threshold_in
 from kspike_reg.errors import InputError
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator
-from kspike_reg.neurons.cell import SpikingCell
+from kspike_reg.neurons.cell import NeuronCell
 
 __all__ = ["neurons_from", "nodes_of", "numbers_of", "require_finite", "unsaid"]
 
@@ -16,16 +16,15 @@ ROUNDING = 1e-6
 RESETS_UNSAID = {"subtract": "resets by subtracting its threshold one step later", "none": "has no reset"}
 
 
-def unsaid(layer):
-    """What NIR's LIF node does not say of a layer of ours, a list of remarks.
+def unsaid(cell: NeuronCell | None) -> list[str]:
+    """What NIR's LIF node cannot express of a cell of ours, a list of remarks; none for other layers.
 
     A reset to zero one step late is NIR's reset at once, as far as spikes go: nothing leaks from zero.
     """
-    cell = getattr(layer, "cell", None)
-    if not isinstance(cell, SpikingCell):
+    if cell is None or not cell.fires:
         return []
     reset = [RESETS_UNSAID[cell.reset]] if cell.reset in RESETS_UNSAID else []
-    membrane = ["hands on its membrane, as it is before the reset"] if cell.output == "membrane" else []
+    membrane = ["emits its membrane before the reset"] if cell.output_state == "membrane" else []
     return reset + membrane
 
 
@@ -59,8 +58,8 @@ def nodes_of(nir, who, layer, dt, form, metadata):
     """
     cell = layer.cell
     decay = numbers_of(cell.decay)
-    threshold = numbers_of(cell.threshold) if hasattr(cell, "threshold") else None
-    recurrent = numbers_of(cell.recurrent_kernel) if hasattr(cell, "recurrent_kernel") else None
+    threshold = numbers_of(cell.threshold) if cell.fires else None
+    recurrent = numbers_of(cell.recurrent_kernel) if cell.feeds_back else None
     require_finite(who, decay, threshold, recurrent)
     numbers = parameters_of(who, decay, threshold, dt, form)
     unscaled = np.all(numbers.scale == 1)  # then weights keep their precision
@@ -75,10 +74,10 @@ def nodes_of(nir, who, layer, dt, form, metadata):
         feedback["recurrent"] = scaled(recurrent if recurrent.ndim == 2 else np.diag(recurrent)).T
     if threshold is None:
         core = {"integrator": nir.LI(**leak, metadata=metadata(**carried))}
-    elif form == "exact" and not feedback and (cell.reset, cell.output) == ("none", "membrane"):
-        # Nothing hears its spikes: it is an integrator. The threshold goes along for the day on which it fires again.
+    elif form == "exact" and not feedback and (cell.reset, cell.output_state) == ("none", "membrane"):
+        # Nothing receives its spikes: it is an integrator. The file keeps the threshold for a time when it fires again.
         core = {"integrator": nir.LI(**leak, metadata=metadata(**carried, threshold=threshold))}
-    elif form == "exact" and unsaid(layer):
+    elif form == "exact" and unsaid(cell):
         if cell.reset == "zero":
             raise InputError(
                 f"{who} hands on a membrane that is reset to zero, for which NIR has no primitives; choose another form"
@@ -107,7 +106,7 @@ def _loop(nir, core, feedback, cell):
         nodes[name] = nir.Linear(weight=weight)
         edges += [(last, name), (name, first)]
     # The way out comes last: NIRTorch's older reader, on which Norse's stands, gives what it has run last.
-    return nir.NIRGraph(nodes, [*edges, (first if cell.output == "membrane" else last, "output")])
+    return nir.NIRGraph(nodes, [*edges, (first if cell.output_state == "membrane" else last, "output")])
 
 
 def neurons_from(who, node, projection, feedback, threshold, membrane_heard, carried, dt):

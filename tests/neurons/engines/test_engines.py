@@ -1,7 +1,7 @@
-"""Every road over a whole path against `keras.layers.RNN` of the cell, forward and back, for every option.
+"""Every engine over a whole path against `keras.layers.RNN` of the cell, forward and backward, for every option.
 
-The oracle steps through the path, cell call by cell call, and leaves the gradients to automatic differentiation. What
-the roads must share with it is told in `compare`.
+The oracle steps through the path, cell call by cell call, and leaves the gradients to automatic differentiation.
+`compare` says what the engines must share with it.
 """
 
 import itertools
@@ -14,22 +14,22 @@ from keras import ops
 from kspike_reg import neurons
 from kspike_reg.errors import InputError
 from kspike_reg.network import build
-from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, roads, surrogates
-from kspike_reg.neurons import layer as layer_module
-from kspike_reg.neurons.layer import NeuronLayer
+from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, engines, surrogates
+from kspike_reg.neurons.engines.cpu import KERNELS, CompiledEngine
+from kspike_reg.neurons.engines.cpu import engine as cpu_engine
 from oracles.backend import double_precision, gradients, numpy_of, torch_arrays
 from oracles.weights import assign, draw, draw_on_a_grid
 
 pytestmark = torch_arrays
 
 BACKEND = keras.backend.backend()
-# JAX has no compiled road. Whoever forces it there gets the best of the others.
+# JAX has no compiled engine. Forcing it there selects the best of the others.
 COMPILES = BACKEND != "jax"
-# On JAX the other roads' tests are those of the layers in `test_cells` and `conformance`; compiling takes it long.
-where_compiled = pytest.mark.skipif(not COMPILES, reason="there is no compiled road on JAX")
+# On JAX the other engines' tests are those of the layers in `test_cells` and `conformance`; compiling takes it long.
+where_compiled = pytest.mark.skipif(not COMPILES, reason="there is no compiled engine on JAX")
 tensorflow_alone = pytest.mark.skipif(BACKEND != "tensorflow", reason="a matter of TensorFlow's graphs")
 
-EVERY_ROAD = (*roads.ROADS, None)
+EVERY_ENGINE = (*engines.ENGINES, None)
 
 # Membranes and carries are of order one. Sums over the whole path in another order, and the slope of a spike in double
 # precision here, in single there, leave some dozens of roundings of 6e-8.
@@ -45,7 +45,6 @@ NEURONS = {
     "leaky": (LeakyIntegrator, {}),
 }
 SPIKING = {name: neuron for name, neuron in NEURONS.items() if name != "leaky"}
-STATES = ("spikes", "membrane", "carry")
 
 every_neuron = pytest.mark.parametrize("name", NEURONS)
 every_spiking_neuron = pytest.mark.parametrize("name", SPIKING)
@@ -56,24 +55,28 @@ COMPILED_RUNS = []
 
 @pytest.fixture(autouse=True)
 def compiled_runs(monkeypatch):
-    """How often the compiled road was taken, a list that grows; and every road is free again after a test."""
-    run = NeuronLayer._run_compiled
+    """The runs of the compiled engine, a list that grows; no engine stays forced after a test."""
+    run = CompiledEngine.run
 
-    def counted(self, *arguments):
-        COMPILED_RUNS.append(self.name)
-        return run(self, *arguments)
+    def counted(self, layer, call):
+        COMPILED_RUNS.append(layer.name)
+        return run(self, layer, call)
 
-    monkeypatch.setattr(NeuronLayer, "_run_compiled", counted)
+    monkeypatch.setattr(CompiledEngine, "run", counted)
     COMPILED_RUNS.clear()
-    neurons.set_road(None)
+    neurons.set_engine(None)
     yield COMPILED_RUNS
-    neurons.set_road(None)
+    neurons.set_engine(None)
 
 
 def states_of(cell):
-    """What the cell's states are, in their order."""
-    count = len(cell.state_size)
-    return ["membrane"] if count == 1 else cell.ordered(STATES[:count])
+    """The names of the cell's states, in Keras's order."""
+    return list(cell.state_order)
+
+
+def engine_of(layer, sequences, mask=None):
+    """The name of the engine that runs a call."""
+    return engines.choose(layer, engines.Call(sequences, [], (layer.cell.output_state,), mask)).name
 
 
 def start(cell, batch, dtype, seed=11):
@@ -138,7 +141,7 @@ def compare(
     exact=False,
     **call,
 ):
-    """The layer by each of the roads against `keras.layers.RNN` of its cell: outputs, final states, gradients.
+    """The layer by each of the engines against `keras.layers.RNN` of its cell: outputs, final states, gradients.
 
     Spikes are equal, membranes, carries and gradients up to rounding.
 
@@ -147,8 +150,8 @@ def compare(
         options: of the cell.
         loop: of `keras.layers.RNN`.
         shape: batch, time, features, units.
-        over: the roads.
-        compiles: whether the compiled road is open for these options.
+        over: the engines.
+        compiles: whether the compiled engine is open for these options.
         recompute: of the layer alone.
         exact: whether membranes are equal to the bit.
         **call: of `outcome`.
@@ -165,14 +168,14 @@ def compare(
     assert len(expected) == len(kinds)
     if name != "leaky" and expected[0].size > 20:
         assert_fires_now_and_then(reference.cell, expected[0])
-    for road in over:
-        neurons.set_road(road)
+    for engine in over:
+        neurons.set_engine(engine)
         layer = layer_class(units, recompute=recompute, **loop, **options)
         runs = len(COMPILED_RUNS)
         found, of_found = outcome(layer, shape, **call)
         took = len(COMPILED_RUNS) - runs
-        where = f"{name}, {options}, {loop}, {shape}, road {road}"
-        assert (took > 0) == (COMPILES and compiles and road in ("compiled", None)), f"{where}: {took} compiled runs"
+        where = f"{name}, {options}, {loop}, {shape}, engine {engine}"
+        assert (took > 0) == (COMPILES and compiles and engine in ("compiled", None)), f"{where}: {took} compiled runs"
         for kind, value, right in zip(kinds, found, expected, strict=True):
             assert value.dtype == right.dtype == dtype
             if kind == "spikes" or exact:
@@ -190,7 +193,7 @@ def compare(
 
 
 def assert_fires_now_and_then(cell, outputs):
-    spikes = numpy_of(cell.spikes_of(outputs))
+    spikes = outputs if cell.output_state == "spikes" else outputs >= numpy_of(cell.threshold)
     assert set(np.unique(spikes)) == {0.0, 1.0}, "the spikes are all alike, the test compares nothing"
 
 
@@ -199,10 +202,10 @@ def assert_fires_now_and_then(cell, outputs):
 
 @every_neuron
 @pytest.mark.parametrize("training", [True, False])
-def test_every_road_gives_what_the_cell_gives(name, training):
-    """The automatic one too. Outside of training the compiled road keeps nothing, and runs once more for gradients."""
+def test_every_engine_gives_what_the_cell_gives(name, training):
+    """The automatic choice too. In prediction the compiled engine keeps nothing, and runs once more for gradients."""
     attached = {} if name == "leaky" else {"detach_reset": False}  # so that a loss sees the first spikes, too
-    of = compare(name, attached, over=EVERY_ROAD, training=training)
+    of = compare(name, attached, over=EVERY_ENGINE, training=training)
     assert all(np.any(gradient != 0) for gradient in of.values())
 
 
@@ -272,7 +275,7 @@ def own_surrogates(monkeypatch):
 @pytest.mark.parametrize("name", ["lif", "slstm"])
 @where_compiled
 def test_every_surrogate(name, own_surrogates):
-    """Those that numba cannot compile take another road, in training and outside."""
+    """Those that numba cannot compile take another engine, in training and outside."""
     left = {"own_imported", "own_relative", "own_error_function", "own_object"}
     known = surrogates.names()
     assert len(known) == 13
@@ -288,15 +291,15 @@ def test_every_surrogate(name, own_surrogates):
 @every_neuron
 @where_compiled
 def test_the_same_seed_drops_the_same(name):
-    """Inputs on every road. Feedback leaves the compiled road, but in training alone."""
+    """Inputs on every engine. Feedback leaves the compiled engine, but in training alone."""
     options = {"dropout": 0.4, "seed": 9}
-    dropped = compare(name, options, over=EVERY_ROAD, training=True)
+    dropped = compare(name, options, over=EVERY_ENGINE, training=True)
     assert not np.allclose(dropped["inputs"], compare(name, training=True)["inputs"])
     compare(name, options, training=False)
     compare(name, options, training=True, recompute=3)
     if name in ("rlif-dense", "rlif-one_to_one", "slstm"):
         options["recurrent_dropout"] = 0.5
-        of = compare(name, options, over=EVERY_ROAD, compiles=False, training=True)
+        of = compare(name, options, over=EVERY_ENGINE, compiles=False, training=True)
         assert not np.allclose(of["recurrent_kernel"], dropped["recurrent_kernel"])
         compare(name, options, compiles=False, training=True, recompute=2)
         compare(name, options, training=False)
@@ -323,7 +326,7 @@ def test_every_size(name):
         compare(name, shape=shape, training=True)
 
 
-# Features and units where the compiled road just weighs the inputs itself, or just no more.
+# Features and units where the compiled engine just weighs the inputs itself, or just no more.
 LIMITS = [
     ("lif", 384, 5, True),
     ("rlif-dense", 385, 5, False),
@@ -334,13 +337,13 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "features", "units", "weighs"), LIMITS)
+@pytest.mark.parametrize(("name", "features", "units", "projects"), LIMITS)
 @where_compiled
-def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, weighs, monkeypatch):
+def test_inputs_projected_by_the_engine_or_by_the_backend(name, features, units, projects, monkeypatch):
     """Outputs are equal to the bit, for products and sums of the inputs are exact; gradients up to rounding."""
     from kspike_reg.neurons.engines.cpu import paths as compiled_paths
 
-    assert (layer_module.LARGEST_KERNEL, layer_module.LONGEST_SUM) == (256 * 1024, 384)
+    assert (cpu_engine.LARGEST_KERNEL, cpu_engine.LONGEST_SUM) == (256 * 1024, 384)
     layer_class, options = NEURONS[name]
     layer = layer_class(units, return_sequences=True, **options)
     layer.build((None, None, features))
@@ -351,7 +354,7 @@ def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, w
     factors = ops.convert_to_tensor(generator.normal(0.0, 1.0, (3, 6, units)), "float32")
     run, taken = compiled_paths.run, []
 
-    def heard(sequence, keep, inputs, kernel, *rest):
+    def recorded(sequence, keep, inputs, kernel, *rest):
         taken.append((inputs.shape[2], kernel.shape[0]))
         return run(sequence, keep, inputs, kernel, *rest)
 
@@ -362,14 +365,14 @@ def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, w
         outputs = numpy_of(ops.stop_gradient(layer(inputs.value)))
         return [outputs, *gradients(loss, [inputs, *layer.trainable_weights])]
 
-    monkeypatch.setattr(compiled_paths, "run", heard)
-    neurons.set_road("compiled")
+    monkeypatch.setattr(compiled_paths, "run", recorded)
+    neurons.set_engine("compiled")
     as_it_is = found()
     for limit in ("LARGEST_KERNEL", "LONGEST_SUM"):
-        monkeypatch.setattr(layer_module, limit, 0 if weighs else 2**20)
+        monkeypatch.setattr(cpu_engine, limit, 0 if projects else 2**20)
     otherwise = found()
     sides = {True: (features, features), False: (layer.cell.width, 0)}
-    assert taken == 2 * [sides[weighs]] + 2 * [sides[not weighs]]
+    assert taken == 2 * [sides[projects]] + 2 * [sides[not projects]]
     if name != "leaky":
         assert_fires_now_and_then(layer.cell, as_it_is[0])
     np.testing.assert_array_equal(as_it_is[0], otherwise[0])
@@ -380,7 +383,7 @@ def test_inputs_weighed_by_the_engine_or_by_the_backend(name, features, units, w
 
 @every_neuron
 @where_compiled
-def test_masks_leave_the_compiled_road(name):
+def test_masks_leave_the_compiled_engine(name):
     """With a gap, a late start and an early end; the option to give zeros there."""
     mask = np.ones((3, 6), bool)
     mask[1, :2] = mask[0, 3] = mask[2, -2:] = False
@@ -449,7 +452,7 @@ def test_recomputation_changes_nothing(name, pieces):
             name,
             loop={"go_backwards": backwards},
             shape=(3, length, 2, 5),
-            over=EVERY_ROAD if pieces == 3 and COMPILES else ("compiled",),
+            over=EVERY_ENGINE if pieces == 3 and COMPILES else ("compiled",),
             recompute=pieces,
             training=True,
         )
@@ -458,13 +461,12 @@ def test_recomputation_changes_nothing(name, pieces):
 @every_neuron
 def test_unroll_comes_before_all_else(name):
     layer_class, own = NEURONS[name]
-    cell = layer_class(5, **own)
-    cell.build((None, None, 2))
     for unroll in (True, False):
-        for road in EVERY_ROAD:
-            neurons.set_road(road)
-            expected = "unrolled" if unroll else "loop"
-            assert roads.choose(cell.cell, np.zeros((3, 6, 2)), unroll=unroll) == expected
+        layer = layer_class(5, unroll=unroll, **own)
+        layer.build((None, None, 2))
+        for engine in EVERY_ENGINE:
+            neurons.set_engine(engine)
+            assert engine_of(layer, np.zeros((3, 6, 2))) == ("unrolled" if unroll else "loop")
 
 
 # Precision
@@ -475,7 +477,7 @@ def test_unroll_comes_before_all_else(name):
 def test_double_precision(name):
     if BACKEND == "tensorflow":  # elsewhere Keras's types stop at float32 within the cell
         for options in ({}, {"reset": "zero", "detach_reset": False}) if name != "leaky" else ({},):
-            compare(name, options, dtype="float64", over=EVERY_ROAD, training=True)
+            compare(name, options, dtype="float64", over=EVERY_ENGINE, training=True)
         return
     layer_class, own = NEURONS[name]
     with double_precision():
@@ -489,13 +491,13 @@ def test_double_precision(name):
 @every_neuron
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
 @where_compiled
-def test_half_precision_leaves_the_compiled_road(name, policy):
+def test_half_precision_leaves_the_compiled_engine(name, policy):
     layer_class, own = NEURONS[name]
     if name in ("rlif-dense", "slstm"):  # PyTorch draws no orthogonal matrix in float16
         own = own | {"recurrent_initializer": "zeros"}
     answers = []
-    for road in ("compiled", None, "loop"):
-        neurons.set_road(road)
+    for engine in ("compiled", None, "loop"):
+        neurons.set_engine(engine)
         layer = layer_class(5, dtype=policy, return_sequences=True, **own)
         layer.build((None, None, 2))
         assign(layer.cell, draw_on_a_grid(layer.cell, 2, seed=3))
@@ -505,7 +507,7 @@ def test_half_precision_leaves_the_compiled_road(name, policy):
         answers.append(numpy_of(ops.cast(outputs, "float32")))
     assert not COMPILED_RUNS
     assert len(np.unique(answers[0])) > 1
-    # Two roads of the framework may round at other places: a part in 2**8 for bfloat16, of membranes of order one.
+    # Two engines of the framework may round at other places: a part in 2**8 for bfloat16, of membranes of order one.
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], atol=2e-2 if name in ("slstm", "leaky") else 0)
 
@@ -533,66 +535,68 @@ def test_membranes_are_the_same_to_the_bit(name, batch, units):
         np.testing.assert_array_equal(found, expected)
 
 
-# Graphs, files, and the way to a road
+# Graphs, files, and the way to a engine
 
 
-def test_the_road_may_be_forced_and_set_free():
-    assert neurons.road() is None
-    for name in roads.ROADS:
-        neurons.set_road(name)
-        assert neurons.road() == name
-    with pytest.raises(InputError, match=r"set_road: unknown road 'bad'; choose one of 'compiled', 'unrolled', 'loop'"):
-        neurons.set_road("bad")
-    assert neurons.road() == "loop"
-    neurons.set_road(None)
-    assert neurons.road() is None
+def test_the_engine_may_be_forced_and_set_free():
+    assert neurons.engine() is None
+    for name in tuple(engines.ENGINES):
+        neurons.set_engine(name)
+        assert neurons.engine() == name
+    with pytest.raises(
+        InputError, match=r"set_engine: unknown engine 'bad'; choose one of 'compiled', 'unrolled', 'loop'"
+    ):
+        neurons.set_engine("bad")
+    assert neurons.engine() == "loop"
+    neurons.set_engine(None)
+    assert neurons.engine() is None
 
 
-def test_the_road_of_a_layer():
+def test_the_engine_of_a_layer():
     """By the number of steps, known or not, by masks, precision, and what is forced."""
     fast = "compiled" if COMPILES else None
 
-    def chosen(road, steps, mask=None, **options):
+    def chosen(engine, steps, mask=None, **options):
         layer = LIF(3, **options)
         layer.build((None, None, 2))
-        neurons.set_road(road)
-        return roads.choose(layer.cell, keras.KerasTensor((None, steps, 2)), mask)
+        neurons.set_engine(engine)
+        return engine_of(layer, keras.KerasTensor((None, steps, 2)), mask)
 
     mask = keras.KerasTensor((None, None), "bool")
-    for road in (None, "compiled"):
-        assert chosen(road, 7) == (fast or "unrolled")
-        assert chosen(road, None) == chosen(road, 33) == (fast or "loop")
-        assert chosen(road, 7, dtype="mixed_bfloat16") == "unrolled"
-        assert chosen(road, None, dtype="mixed_bfloat16") == chosen(road, 7, mask) == "loop"
+    for engine in (None, "compiled"):
+        assert chosen(engine, 7) == (fast or "unrolled")
+        assert chosen(engine, None) == chosen(engine, 33) == (fast or "loop")
+        assert chosen(engine, 7, dtype="mixed_bfloat16") == "unrolled"
+        assert chosen(engine, None, dtype="mixed_bfloat16") == chosen(engine, 7, mask) == "loop"
     assert [chosen("unrolled", *case) for case in ((7,), (99,), (None,), (7, mask))] == ["unrolled"] * 2 + ["loop"] * 2
     assert [chosen("loop", *case) for case in ((7,), (99,), (None,), (7, mask))] == ["loop"] * 4
 
 
 @where_compiled
 def test_a_neuron_without_a_kernel_goes_by_the_framework(monkeypatch):
-    monkeypatch.setattr(LIF.cell_class, "compiled", None)
-    compare("lif", over=EVERY_ROAD, compiles=False, training=True)
-    compare("lif", over=EVERY_ROAD, compiles=False, training=True, recompute=3)
+    monkeypatch.delitem(KERNELS, "lif")
+    compare("lif", over=EVERY_ENGINE, compiles=False, training=True)
+    compare("lif", over=EVERY_ENGINE, compiles=False, training=True, recompute=3)
 
 
 @pytest.mark.parametrize("kind", ["rlif", "slstm"])
 @where_compiled
-def test_a_model_trains_predicts_and_is_saved_the_same_by_every_road(kind, tmp_path):
-    """The file knows nothing of roads. Steps of training from the same weights lead to the same weights."""
+def test_a_model_trains_predicts_and_is_saved_the_same_by_every_engine(kind, tmp_path):
+    """The file knows nothing of engines. Steps of training from the same weights lead to the same weights."""
     inputs, targets = paths(5, 9, 1).astype("float32"), np.cos(paths(5, 9, 1, seed=1)).astype("float32")
     answers, configs = [], []
-    for road in (None, "loop"):
-        neurons.set_road(road)
+    for engine in (None, "loop"):
+        neurons.set_engine(engine)
         model = build(kind, units=8, population=4, depth=1)
         model.compile(optimizer=keras.optimizers.SGD(0.05, name="sgd"), loss="mse", metrics=["mae"])
         runs = len(COMPILED_RUNS)
         history = model.fit(inputs, targets, epochs=2, batch_size=3, shuffle=False, verbose=0).history
-        assert (len(COMPILED_RUNS) > runs) == (COMPILES and road is None)
-        file = tmp_path / f"{road}.keras"
+        assert (len(COMPILED_RUNS) > runs) == (COMPILES and engine is None)
+        file = tmp_path / f"{engine}.keras"
         model.save(file)
         configs.append(model.to_json())
         predicted = model.predict(inputs, verbose=0)
-        if road is None:
+        if engine is None:
             loaded = keras.models.load_model(file)
             np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), predicted)
         answers.append([*(numpy_of(weight) for weight in model.trainable_weights), predicted, *history["mae"]])
@@ -602,7 +606,7 @@ def test_a_model_trains_predicts_and_is_saved_the_same_by_every_road(kind, tmp_p
             for new, old in zip(moved.trainable_weights, answers[-1], strict=False)
         )
     assert configs[0] == configs[1]
-    assert not any(road in configs[0] for road in ("compiled", "unrolled"))
+    assert not any(engine in configs[0] for engine in ("compiled", "unrolled"))
     for fast, slow in zip(*answers, strict=True):
         # Two epochs of two steps each on weights of order one, gradients as in `compare`.
         np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
@@ -667,13 +671,13 @@ def test_one_trace_runs_batches_and_lengths_of_every_size(name):
         for batch, time in ((1, 1), (3, 2), (17, 5), (33, 40)):
             inputs = paths(batch, time, 2, seed=time).astype("float32")
             outputs, found = run(inputs)
-            neurons.set_road("loop")
+            neurons.set_engine("loop")
             expected = numpy_of(layer(inputs))
             of = gradients(
                 lambda x=inputs, layer=layer: ops.sum(ops.square(layer(x, training=True) + 0.25)),
                 layer.trainable_weights,
             )
-            neurons.set_road(None)
+            neurons.set_engine(None)
             np.testing.assert_allclose(outputs, expected, atol=1e-5)
             for one, other in zip(found, of, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -683,7 +687,7 @@ def test_one_trace_runs_batches_and_lengths_of_every_size(name):
 
 @tensorflow_alone
 @every_neuron
-def test_inside_xla_a_layer_takes_a_road_of_the_framework(name):
+def test_inside_xla_a_layer_takes_an_engine_of_the_framework(name):
     """Weights on a grid, so that what XLA fuses changes no spike."""
     import tensorflow as tf
 
