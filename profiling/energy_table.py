@@ -215,7 +215,7 @@ def draw_errors(networks: Sequence[Trained], widths: dict[str, Any]) -> NDArray[
             for kind in kinds:
                 rows = cases[cases["network"].isin([kind, f"{kind}, {readout}"])]
                 series[kind] = rows[f"{place} / J"], rows[ERROR]
-            title = f"Ramberg-Osgood, readout of {readout}, {place}"
+            title = f"Ramberg-Osgood, {place}, readout: {readout}"
             plotting.pareto(series, ERROR, axes).set_title(title, fontsize="medium")
     # Kinds without such a network stay in the series, so that each kind has one colour in all panels.
     series = {kind: ([], []) for kind in kinds}

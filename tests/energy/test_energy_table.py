@@ -1,4 +1,4 @@
-"""`python profiling/energy_table.py`: its tables hang together, and those in the repository are what it makes."""
+"""`python profiling/energy_table.py`: its tables are consistent, and the repository holds the same tables."""
 
 import csv
 import itertools
@@ -23,19 +23,19 @@ TABLES = (
     "break_even", "networks", "widths",
 )  # fmt: skip
 FIRING = [name for name in trained_networks() if record_of(name)["configuration"]["kind"] in SPIKING]
-# Other machines sum in another order, and a spike may tip over: one in some ten thousand, and with it what follows it.
+# Other machines sum in another order, which may change one spike in ten thousand, and what depends on it.
 ANOTHER_MACHINE = 1e-3
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where one run of the script has written."""
+    """Folder with the results of one run of the script."""
     folder = tmp_path_factory.mktemp("energy") / "new"
     command = [sys.executable, "profiling/energy_table.py", "--out", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-5000:]
-    (folder.parent / "said.txt").write_text(process.stdout, encoding="utf-8")
+    (folder.parent / "printed.txt").write_text(process.stdout, encoding="utf-8")
     return folder
 
 
@@ -56,10 +56,10 @@ def test_it_writes_every_table_and_figure_and_prints_the_tables(folder, content)
     assert {file.name for file in folder.iterdir()} == {"energy.json", *figures, *tables}
     assert list(content["tables"]) == list(TABLES)
     assert {network["network"] for network in content["networks"]} == set(trained_networks())
-    said = (folder.parent / "said.txt").read_text()
+    printed = (folder.parent / "printed.txt").read_text()
     for name, table in content["tables"].items():
         markdown = (folder / f"{name}.md").read_text()
-        assert f"\n{table['title']}\n\n{markdown}" in said
+        assert f"\n{table['title']}\n\n{markdown}" in printed
         assert len(markdown.splitlines()) == 2 + len(table["rows"])
         assert (folder / f"{name}.tex").read_text().count(r"\\") == 1 + len(table["rows"])
         written = list(csv.DictReader((folder / f"{name}.csv").read_text().splitlines()))
@@ -108,7 +108,7 @@ def test_the_loihi_columns_have_the_activity_of_our_networks(rows, half, network
 
 
 def test_no_figure_of_ours_is_typed_into_the_script():
-    """Only sizes of pictures, ranges to draw and signs of a unit; and the names of what it reads."""
+    """The script contains only sizes and ranges of figures, unit prefixes, and names."""
     text = (ROOT / "profiling" / "energy_table.py").read_text()
     for figure in ("0.6144", "157.2", "511.8", "2516", "5704", "0.857", "9.52", "27.1", "2.4"):
         assert figure not in text
@@ -117,8 +117,8 @@ def test_no_figure_of_ours_is_typed_into_the_script():
 # ------------------------------------------------------------------------------------------------------- corrections
 
 
-def test_the_corrections_hang_together(rows):
-    """Each factor is a quotient, each move a quotient of factors; the moves multiply to the last factor."""
+def test_the_corrections_are_consistent(rows):
+    """Each factor is a quotient, each move a quotient of factors, and the product of the moves is the last factor."""
     by_network = {name: [row for row in rows["corrections"] if row["network"] == name] for name in FIRING}
     assert sum(map(len, by_network.values())) == len(rows["corrections"])
     for name, corrections in by_network.items():
@@ -137,7 +137,7 @@ def test_the_corrections_hang_together(rows):
 
 
 def test_the_last_correction_is_the_energy_of_the_tables(rows):
-    """Loihi's column, and the products that it leaves to the V100; single precision costs 125 / 15.7 times as much."""
+    """Loihi's column plus the multiply-accumulates of the V100; single precision costs 125 / 15.7 times as much."""
     for name in FIRING:
         total = {
             table: next(row for row in rows[table] if row["network"] == name and row["layer"] == "total")
@@ -145,8 +145,8 @@ def test_the_last_correction_is_the_energy_of_the_tables(rows):
         }
         corrections = {row["counting"]: row for row in rows["corrections"] if row["network"] == name}
         end = corrections["a multiply-accumulate is two operations"]
-        products = total["operations"]["multiply-accumulates"] * 4.8e-3
-        assert end["spiking / nJ"] == pytest.approx(total["energies"]["loihi / nJ"] + products, rel=1e-12)
+        on_gpu = total["operations"]["multiply-accumulates"] * 4.8e-3
+        assert end["spiking / nJ"] == pytest.approx(total["energies"]["loihi / nJ"] + on_gpu, rel=1e-12)
         assert end["dense / nJ"] == pytest.approx(total["energies"]["v100_fp16 / nJ"], rel=1e-12)
         single = corrections["instead: the GPU in single precision"]
         assert single["dense / nJ"] / end["dense / nJ"] == pytest.approx(125 / 15.7, rel=1e-12)
@@ -186,7 +186,7 @@ def test_the_errors_are_those_of_the_networks_records(rows):
     assert [row["network"] for row in rows["networks"]] == list(trained_networks())
 
 
-# ------------------------------------------------------------------------------------------- what the repository shows
+# ---------------------------------------------------------------------------------------------------- recorded results
 
 
 def keys(row):
@@ -196,7 +196,7 @@ def keys(row):
 @pytest.mark.parametrize(
     "name", ["table_one_dense", "table_one_lstm", "corrections", "operations", "energies", "break_even", "networks"]
 )
-def test_the_recorded_tables_are_what_the_script_makes(content, name):
+def test_the_recorded_tables_are_those_of_the_script(content, name):
     recorded = json.loads((RESULTS / "energy" / "energy.json").read_text())
     assert recorded["networks"] == content["networks"]
     table, again = recorded["tables"][name], content["tables"][name]
@@ -212,7 +212,7 @@ def test_the_recorded_tables_are_what_the_script_makes(content, name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_recorded_files_are_those_of_the_recorded_run(name):
-    """The tables that a reader sees are one with energy.json."""
+    """The tables for readers agree with energy.json."""
     recorded = json.loads((RESULTS / "energy" / "energy.json").read_text())["tables"][name]["rows"]
     written = list(csv.DictReader((RESULTS / "energy" / f"{name}.csv").read_text().splitlines()))
     for line, row in zip(written, recorded, strict=True):
@@ -255,20 +255,20 @@ def test_a_case_of_the_widths(case):
     if kind in BASELINES:
         assert case["accumulates"] == 0
         assert rate is None
-        # On the V100, 4.8 pJ a product, and nothing else that it prices.
+        # The V100 takes 4.8 pJ for each multiply-accumulate and has no other price.
         assert case["Loihi and V100 / J"] == pytest.approx(case["multiply-accumulates"] * 4.8e-12, rel=1e-12)
     else:
         assert readout in ("membrane", "spikes")
         assert case["accumulates"] > 0
         assert 0 < rate < 1
-        # Events and products are not all: neurons are updated.
+        # Updates of neurons cost energy too.
         without_neurons = case["accumulates"] * 27.1e-12 + case["multiply-accumulates"] * 4.8e-12
         assert case["Loihi and V100 / J"] > without_neurons
 
 
 @pytest.mark.parametrize("kind", SPIKING)
 def test_a_readout_of_spikes_multiplies_less(kind):
-    """By the units squared that the decoding layer has, at each of 20 steps."""
+    """The difference is the squared units of the decoding layer at each of 20 steps."""
     cases = {(case["network"], case["units"]): case for case in WIDTHS["cases"]}
     for (name, units), case in cases.items():
         if name == f"{kind}, membrane":
