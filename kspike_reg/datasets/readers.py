@@ -8,14 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-import pandas as pd
 
 from kspike_reg.datasets.paths import Paths
 from kspike_reg.errors import InputError
 from kspike_reg.typing import FloatArray
+
+# pandas takes longer to import than the rest of the data sets. The command line needs the names of the tasks to answer
+# --help, so the functions import it.
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["read", "write_csv"]
 
@@ -92,6 +96,8 @@ def write_csv(
     Raises:
         InputError: two columns would have the same name.
     """
+    import pandas as pd
+
     named = [path_column, step_column, *names]
     clash = [name for name in named if named.count(name) > 1]
     if clash:
@@ -114,6 +120,8 @@ def write_csv(
 def _read_csv(
     file: Path, inputs: tuple[str, ...], targets: tuple[str, ...], path_column: str, step_column: str
 ) -> Paths:
+    import pandas as pd
+
     table = _table(file, (path_column, step_column, *inputs, *targets))
     values = {name: _numbers(file, table[name]) for name in (step_column, *inputs, *targets)}
     if (table[path_column] == "").any():
@@ -154,8 +162,10 @@ def _read_csv(
     )
 
 
-def _table(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
+def _table(file: Path, wanted: tuple[str, ...]) -> "pd.DataFrame":
     """Return the columns `wanted` as text; the index holds the line on which each row begins."""
+    import pandas as pd
+
     rows, line, rest = [], [], 0
     with open(file, encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
@@ -251,8 +261,10 @@ def _require(file: Path, kind: str, wanted: Iterable[str], found: Sequence[str])
         raise InputError(f"{file}: no {kind} {name!r}; the {kind}s are {', '.join(map(repr, found))}{hint}")
 
 
-def _numbers(file: Path, column: pd.Series) -> FloatArray:
+def _numbers(file: Path, column: "pd.Series") -> FloatArray:
     """Return a column of cells as float64; the error names the first cell that is not a finite number."""
+    import pandas as pd
+
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
