@@ -159,7 +159,7 @@ def test_the_order_of_the_lines_does_not_change_a_prediction(place):
     np.testing.assert_allclose(again, straight, rtol=1e-5)
 
 
-def test_a_path_is_predicted_alike_alone_and_beside_longer_ones(place):
+def test_a_path_is_predicted_alike_alone_and_next_to_longer_ones(place):
     """Padding changes nothing; single precision leaves seven digits, of which the sums cost one or two."""
     together = predicted(place)
     header, *lines = TABLE.splitlines()
@@ -207,7 +207,7 @@ def test_overwriting_is_done_when_asked_for(place, capfd):
     assert (place / "predicted.csv").read_text(encoding="utf-8").startswith("path,step,stress\n")
 
 
-# ----------------------------------------------------------------------------------- tables gone wrong
+# ---------------------------------------------------------------------------------------- wrong tables
 
 WRONG_TABLES = {
     "misspelt column": (TABLE.replace("strain", "strian"), ("no column 'strain'", "did you mean 'strian'?")),
@@ -404,7 +404,7 @@ def test_paths_of_fewer_than_two_steps_are_refused(refused, timesteps):
     refused(train_task("--timesteps", timesteps), f"timesteps={timesteps}")
 
 
-def test_a_population_that_cannot_vote_evenly_is_refused(refused):
+def test_a_population_that_cannot_be_averaged_evenly_is_refused(refused):
     columns = ("--inputs", "strain", "--outputs", "stress", "heat")
     refused(train("tests.csv", *columns, "--population", "3"), "population of 3", "2 outputs", "multiple of 2")
 
@@ -566,7 +566,7 @@ def test_a_model_that_would_run_code_is_refused(place, refused, command):
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
-def test_a_model_without_scaling_is_refused_with_the_way_to_mend_it(place, refused, command):
+def test_a_model_without_scaling_is_refused_with_the_way_to_fix_it(place, refused, command):
     keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)], name="foreign").save(place / "foreign.keras")
     refused(command(model="foreign.keras"), "foreign", "carries no scaling", "kspike-reg train")
 

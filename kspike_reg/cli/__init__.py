@@ -9,8 +9,3 @@ from kspike_reg.cli.entry import main
 from kspike_reg.cli.parser import build_parser
 
 __all__ = ["COMMANDS", "build_parser", "main"]
-
-# Former names, for tests and the site's hook that still use them; to be removed with those uses.
-from kspike_reg.cli.options import settings_of as _settings  # noqa: F401
-
-_parser = build_parser

@@ -2,13 +2,12 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Command"]
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command of `kspike-reg`.
 
     Args:

@@ -1,7 +1,6 @@
 """Options that several commands share, and how they are read back."""
 
 import argparse
-from dataclasses import fields
 from typing import Any
 
 __all__ = [
@@ -46,6 +45,8 @@ def add_settings(group: Group, texts: dict[str, str], **options: Any) -> None:
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of `experiments.Configuration` that the command line gives, by name."""
+    from dataclasses import fields
+
     from kspike_reg.experiments.configuration import Configuration
 
     names = {field.name for field in fields(Configuration)}

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-import kspike_reg
+from kspike_reg import __version__
 from kspike_reg.cli.commands import COMMANDS
 
 __all__ = ["build_parser"]
@@ -36,7 +36,7 @@ def build_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentPar
     """
     description = "Regression with spiking neural networks on history-dependent data."
     parser = _Parser(prog="kspike-reg", description=description, epilog=EXAMPLES, formatter_class=_Overview)
-    parser.add_argument("--version", action="version", version=f"kspike_reg {kspike_reg.__version__}")
+    parser.add_argument("--version", action="version", version=f"kspike_reg {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(
