@@ -1,56 +1,67 @@
-"""The applications of layers that a functional model is made of, in the form that statistics functions read.
+"""Calls of layers in the form that statistics functions read.
 
-KerasSpiking hands a node of Keras 2 to the function that counts a layer. Keras 3 has other nodes, and none at all for
-what is inside a wrapper: the cell of an RNN, the layer of a TimeDistributed. `LayerCall` stands for all of them.
+KerasSpiking passes a node of Keras 2 to the function that counts a layer. `LayerCall` has the same attributes. It shows
+a node of the graph, or what is inside a layer and has no node: the cell of an RNN, the layer of a TimeDistributed.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 
 from kspike_reg.errors import InputError
+from kspike_reg.network.graph import Graph, Node, graph_of
 
-__all__ = ["LayerCall", "calls_of", "cells_of", "functional", "parts_of"]
+__all__ = ["LayerCall", "Registry", "call_of", "calls_of", "cells_of", "function_of", "parts_of", "width_of"]
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """One application of a layer, with the attributes of a Keras 2 node that statistics functions use.
+    """One call of one layer, with the attributes of a Keras 2 node that statistics functions read.
 
-    Args:
+    Attributes:
         layer: the layer, or the cell of an RNN.
-        inputs, outputs: lists of symbolic tensors, the batch first. Those of a layer inside a wrapper carry shapes
-            alone and belong to no graph.
-        has_time: whether axis 1 of tensors of three axes and more is time; false inside TimeDistributed.
+        inputs, outputs: symbolic tensors, the batch first, without masks. Those of a layer inside another one carry
+            shapes alone and belong to no graph.
+        has_time: whether axis 1 of tensors of three axes and more is time; False inside TimeDistributed.
+        values: in the graph of a model, the numbers of the inputs' values.
+        node: in the graph of a model, its node; None for an input of the model and for a nested model that is counted
+            as a whole.
+        member: the layer of the model's outermost level that the call is part of; the layer itself unless it is
+            nested.
     """
 
     layer: keras.layers.Layer
-    inputs: list
-    outputs: list
+    inputs: Sequence[keras.KerasTensor]
+    outputs: Sequence[keras.KerasTensor]
     has_time: bool = True
+    values: tuple[int, ...] = ()
+    node: Node | None = None
+    member: keras.layers.Layer | None = None
 
     @property
-    def input_tensors(self):
+    def input_tensors(self) -> Any:
         """The input, or a list where there are several."""
-        return _alone(self.inputs)
+        return _alone(list(self.inputs))
 
     @property
-    def output_tensors(self):
+    def output_tensors(self) -> Any:
         """The output, or a list where there are several."""
-        return _alone(self.outputs)
+        return _alone(list(self.outputs))
 
     @property
-    def input_shapes(self):
+    def input_shapes(self) -> Any:
         """The shape of the input, or a list where there are several."""
         return _alone([tuple(tensor.shape) for tensor in self.inputs])
 
     @property
-    def output_shapes(self):
+    def output_shapes(self) -> Any:
         """The shape of the output, or a list where there are several."""
         return _alone([tuple(tensor.shape) for tensor in self.outputs])
 
-    def output_size(self):
+    def output_size(self) -> int:
         """Elements of the first output per sample and time step.
 
         Raises:
@@ -61,91 +72,140 @@ class LayerCall:
         if None in counted:
             raise InputError(
                 f"ModelEnergy: the output of the layer {self.layer.name!r}, of shape {shape}, has an axis of unknown "
-                "length that is neither batch nor time (axis 1); give keras.Input its length"
+                "length that is neither batch nor time (axis 1); expected a known length, so pass it to keras.Input"
             )
         return math.prod(counted)
 
 
-def functional(model):
-    """The model as a graph of layer applications: itself, or for a Sequential one a functional view of it.
+# Functions of a `LayerCall` by the class of its layer, which return statistics by their names.
+Registry: TypeAlias = Mapping[type, Callable[[LayerCall], dict[str, Any]]]
 
-    Raises:
-        InputError: the model has no such graph.
+
+def function_of(layer: Any, registry: Registry) -> Callable[[LayerCall], dict[str, Any]] | None:
+    """The function that is registered for the layer's class, or for the nearest parent of it; None without one."""
+    return next((registry[kind] for kind in type(layer).__mro__ if kind in registry), None)
+
+
+def call_of(node: Any) -> LayerCall:
+    """A node of a graph or of Keras as a `LayerCall`, which is returned as it is.
+
+    An InputLayer, which has no inputs, takes its output as its input.
     """
-    if isinstance(model, keras.Sequential) and model.built:
-        return keras.Model(model.inputs, model.outputs)
-    if not hasattr(model, "_nodes_by_depth"):
-        kind = (
-            "a Sequential model without known inputs" if isinstance(model, keras.Sequential) else type(model).__name__
-        )
-        raise InputError(
-            f"ModelEnergy: expected a functional or built Sequential keras.Model, whose layers can be counted, "
-            f"received {getattr(model, 'name', model)!r}, {kind}; build it from a keras.Input"
-        )
-    return model
+    if isinstance(node, LayerCall):
+        return node
+    if isinstance(node, Node):
+        member = node.owners[0] if node.owners else node.layer
+        return LayerCall(node.layer, node.input_tensors, node.output_tensors, True, node.inputs, node, member)
+    inputs = [tensor for tensor in node.input_tensors if tensor.dtype != "bool"]
+    return LayerCall(node.operation, inputs or list(node.outputs), list(node.outputs))
 
 
-def calls_of(model, has_time=True):
-    """Every application of a layer in a model, those in nested models not taken apart.
+def calls_of(graph: Graph, registry: Registry) -> list[LayerCall]:
+    """What is counted in a model: its inputs, then its nodes in their order.
 
     Args:
-        model: a functional or built Sequential model.
-        has_time: as in `LayerCall`.
+        graph: of the model.
+        registry: statistics functions. A nested model with a function of its own counts as a whole, others by their
+            layers.
 
     Raises:
-        InputError: no such model, or an operation in it that is no layer.
+        InputError: an operation that is not a layer.
     """
-    calls = []
-    for nodes in functional(model)._nodes_by_depth.values():
-        for node in nodes:
-            if not isinstance(node.operation, keras.layers.Layer):
-                raise InputError(
-                    f"ModelEnergy: the operation {node.operation.name!r} ({type(node.operation).__name__}) in the "
-                    f"model {model.name!r} is no layer, so that nobody can say what it costs; put it into the call of "
-                    "a keras.layers.Layer and register that"
-                )
-            calls.append(call_of(node, has_time))
+    calls = [
+        LayerCall(layer, [layer.output], [layer.output], True, (_number_of(layer.output, graph),), member=layer)
+        for layer in graph.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    ]
+    nodes = list(graph.nodes)
+    while nodes:
+        node = nodes[0]
+        whole = next((owner for owner in node.owners if function_of(owner, registry)), None)
+        if whole is not None:
+            inner = graph_of(whole, "ModelEnergy")
+            count = len(inner.nodes)
+            calls.append(_as_a_whole(whole, inner, nodes[:count]))
+            del nodes[:count]
+            continue
+        if isinstance(node.layer, keras.layers.Layer):
+            calls.append(call_of(node))
+        elif not node.makes_mask:
+            raise InputError(
+                f"ModelEnergy: the operation {node.name!r} of class {type(node.layer).__name__} in the model "
+                f"{graph.name!r} is not a layer, so its cost is unknown; put it into the call of a keras.layers.Layer "
+                "and register that with ModelEnergy.register_layer"
+            )
+        del nodes[0]
     return calls
 
 
-def call_of(node, has_time=True):
-    """A node of Keras 3 as a `LayerCall`; an InputLayer, which has no inputs there, takes its output for one."""
-    return LayerCall(node.operation, list(node.input_tensors or node.outputs), list(node.outputs), has_time)
+def _number_of(tensor: keras.KerasTensor, graph: Graph) -> int:
+    """The number of an input's value."""
+    return next(number for number, known in enumerate(graph.inputs) if known is tensor)
 
 
-def parts_of(call):
-    """The applications inside a nested model, a TimeDistributed or an RNN; None for any other layer."""
-    for kind, parts in _CONTAINERS.items():
-        if isinstance(call.layer, kind):
-            return parts(call)
-    return None
+def _as_a_whole(model: keras.Model, inner: Graph, nodes: Sequence[Node]) -> LayerCall:
+    """One call of a nested model.
+
+    Args:
+        model: the nested model.
+        inner: its graph.
+        nodes: those of the same layers in the graph of the model around it, which know the values of this call.
+    """
+    values = {}
+    for inside, outside in zip(inner.nodes, nodes, strict=True):
+        values.update(zip(inside.inputs, outside.inputs, strict=True))
+    received = tuple(values[number] for number in range(len(inner.inputs)) if number in values)
+    return LayerCall(model, inner.inputs, model.outputs, True, received, member=nodes[0].owners[0])
 
 
-def cells_of(layer):
+def parts_of(call: LayerCall, registry: Registry) -> list[LayerCall] | None:
+    """The calls inside a nested model, a TimeDistributed or an RNN; None for any other layer.
+
+    Args:
+        call: of the layer.
+        registry: as in `calls_of`.
+
+    Raises:
+        InputError: a nested model that cannot be looked into, see `network.graph.functional_of`.
+    """
+    parts = next((parts for kind, parts in _PARTS.items() if isinstance(call.layer, kind)), None)
+    return None if parts is None else parts(call, registry)
+
+
+def cells_of(layer: keras.layers.RNN) -> list[Any]:
     """The cells of an RNN, in their order."""
     return list(layer.cell.cells) if isinstance(layer.cell, keras.layers.StackedRNNCells) else [layer.cell]
 
 
-def _wrapped(call):
+def width_of(cell: Any) -> int:
+    """Elements of a cell's output."""
+    return keras.tree.flatten(getattr(cell, "output_size", cell.state_size))[0]
+
+
+def _members(call, registry):
+    """The calls in a nested model."""
+    parts = calls_of(graph_of(call.layer, "ModelEnergy"), registry)
+    return parts if call.has_time else [LayerCall(part.layer, part.inputs, part.outputs, False) for part in parts]
+
+
+def _wrapped(call, registry):
+    """The layer of a TimeDistributed, at one step."""
     inputs, outputs = ([_shaped((x.shape[0], *x.shape[2:])) for x in side] for side in (call.inputs, call.outputs))
     return [LayerCall(call.layer.layer, inputs, outputs, has_time=False)]
 
 
-def _cells(call):
+def _cells(call, registry):
+    """The cells of an RNN, at one step."""
     batch, *_, features = call.inputs[0].shape
     parts = []
     for cell in cells_of(call.layer):
-        sizes = keras.tree.flatten(getattr(cell, "output_size", cell.state_size))
-        parts.append(LayerCall(cell, [_shaped((batch, features))], [_shaped((batch, sizes[0]))], has_time=False))
-        features = sizes[0]
+        width = width_of(cell)
+        parts.append(LayerCall(cell, [_shaped((batch, features))], [_shaped((batch, width))], has_time=False))
+        features = width
     return parts
 
 
-_CONTAINERS = {
-    keras.Model: lambda call: calls_of(call.layer, call.has_time),
-    keras.layers.TimeDistributed: _wrapped,
-    keras.layers.RNN: _cells,
-}
+_PARTS = {keras.Model: _members, keras.layers.TimeDistributed: _wrapped, keras.layers.RNN: _cells}
 
 
 def _shaped(shape):

@@ -1,17 +1,29 @@
 """`ModelEnergy`'s table of layers as text."""
 
 import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kspike_reg.errors import InputError
+
+if TYPE_CHECKING:
+    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy
 
 __all__ = ["summary_string"]
 
 ESTIMATE = "estimates from mean activity and published constants per operation; moving data and idling are left out"
-NOT_SPIKING = "some layers are not spiking as they are: they hand on real values or feed them back, priced here as "
+NOT_SPIKING = "some layers are not spiking as they are: they emit real values or feed them back, priced here as "
 PRICED_AS = {"events": "a synaptic operation at every step", "hertz": "spikes at a rate of that many Hz"}
 
 
-def summary_string(energy, columns, timesteps_per_inference, dt, line_length, print_warnings):
+def summary_string(
+    energy: "ModelEnergy",
+    columns: Sequence[str],
+    timesteps_per_inference: int,
+    dt: float | None,
+    line_length: int,
+    print_warnings: bool,
+) -> str:
     """Headers, a line for each layer of the model, the totals, the notes.
 
     Args:
@@ -28,7 +40,7 @@ def summary_string(energy, columns, timesteps_per_inference, dt, line_length, pr
     options = {"timesteps_per_inference": timesteps_per_inference, "dt": dt}
     rows = [[_COLUMNS[kind][0].format(device) for kind, device in columns]]
     rows += [
-        [_COLUMNS[kind][1](energy, layer, device, options) for kind, device in columns] for layer in energy.model.layers
+        [_COLUMNS[kind][1](energy, layer, device, options) for kind, device in columns] for layer in energy.layer_stats
     ]
     widths = _widths(rows, line_length)
     head, *body = [
@@ -53,7 +65,9 @@ def summary_string(energy, columns, timesteps_per_inference, dt, line_length, pr
 
 
 def _output_shape(energy, layer, _device, _options):
-    shapes = {str(call.output_shapes) for call in energy.node_stats if call.layer is layer}
+    shapes = {str(call.output_shapes) for call in energy.node_stats if call.layer is layer is call.member}
+    if not shapes:  # a nested model, counted by its layers
+        return str(layer.output_shape)
     return shapes.pop() if len(shapes) == 1 else "multiple"
 
 
