@@ -4,8 +4,28 @@ import importlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kspike_reg.lazy import lazy
+
+if TYPE_CHECKING:
+    from kspike_reg import (
+        bridges,
+        datasets,
+        energy,
+        evaluation,
+        experiments,
+        mechanics,
+        metrics,
+        network,
+        neurons,
+        plotting,
+        training,
+    )
+    from kspike_reg.errors import InputError, OutOfRangeWarning
+    from kspike_reg.network.physical import in_physical_units
+    from kspike_reg.network.regression import build
+    from kspike_reg.network.saving import load, save, trained_networks
 
 __version__ = version("kspike_reg")
 

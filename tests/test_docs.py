@@ -18,15 +18,22 @@ PAGES = {
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md")
     for file in sorted(ROOT.glob(pattern))
 }
-# Fenced blocks with their language, and indented blocks, which are console input.
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|((?:^    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
+# Fenced blocks with their language and what follows it, and indented blocks, which are console input.
+BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```|((?:^    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 # Options that make training short. The result need not be accurate.
 SHORT = ("--epochs", "1", "--units", "4", "--population", "2", "--depth", "1")
 
 
 def blocks(page):
-    """Pairs of language and text in their order; the language of console input is "bash"."""
-    return [(language or "bash" * bool(console), code or console) for language, code, console in BLOCK.findall(page)]
+    """Pairs of language and text in their order; the language of console input is "bash".
+
+    Blocks with a title are files: `test_extending` writes them where they belong.
+    """
+    found = [
+        (language or "bash" * bool(console), title, code or console)
+        for language, title, code, console in BLOCK.findall(page)
+    ]
+    return [(language, text) for language, title, text in found if not title]
 
 
 def commands(page, program):

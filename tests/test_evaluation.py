@@ -206,5 +206,5 @@ def test_records_of_a_layer_that_hands_on_its_last_spikes_alone_have_every_step(
 def test_records_refuse_inputs_of_another_shape():
     model = build("lif", features=2, units=3, population=2, timesteps=4)
     for shape in ((3, 4), (3, 4, 1), (3, 5, 2)):
-        with pytest.raises(InputError, match=r"records: expected inputs of shape \(paths, 4, 2\)"):
+        with pytest.raises(InputError, match=r"records: expected the input 'inputs' of shape \(n, 4, 2\)"):
             evaluation.records(model, np.ones(shape))

@@ -1,4 +1,4 @@
-"""The package as a whole: which room may import which, public names, metadata, the start of the command line."""
+"""The package as a whole: which package may import which, public names, metadata, the start of the command line."""
 
 import argparse
 import ast
@@ -23,104 +23,151 @@ from kspike_reg.neurons import registry
 
 ROOT = Path(__file__).parents[1]
 
-# Each room with the rooms that it may import; data walk one way.
-ROOMS = {
-    "lazy": set(),
-    "errors": set(),
-    "files": {"errors"},
-    "metrics": {"errors"},
-    "mechanics": {"errors"},
-    "datasets": {"errors", "mechanics"},
-    "neurons": {"errors"},
-    "network": {"errors", "neurons"},
-    "scaling": {"errors", "neurons"},
-    "saving": {"errors", "files", "network", "scaling"},
-    "evaluation": {"errors", "metrics", "network", "scaling"},
-    "training": {"errors", "files"},
-    "graph": {"errors"},
-    "model_inputs": {"errors"},
-    "energy": {
-        "errors", "files", "graph", "lazy", "model_inputs", "network", "neurons", "plotting", "scaling", "tables",
-    },
-    "bridges": {
-        "errors", "files", "graph", "lazy", "metrics", "model_inputs", "network", "neurons", "saving", "scaling",
-        "tables",
-    },
-    "plotting": {"files", "metrics"},
-    "tables": {"files"},
-    "experiments": {
-        "errors", "files", "datasets", "evaluation", "metrics", "network", "neurons", "plotting", "saving", "scaling",
-        "tables", "training",
-    },
-    "arguments": set(),
-    "cli": {
-        "arguments", "bridges", "errors", "files", "datasets", "energy", "evaluation", "experiments", "saving",
-        "scaling", "tables",
-    },
+# The packages and modules, in the order in which they stand on one another: each imports only those before it.
+HOUSE = (
+    "typing", "lazy", "registry", "errors", "files", "tables", "metrics",
+    "mechanics", "neurons", "network", "datasets", "training", "evaluation", "plotting",
+    "energy", "bridges", "experiments", "cli",
+)  # fmt: skip
+# What the main flow does without: only these may import them, and each other package at most what it needs.
+ASIDE = {"energy": {"experiments", "cli"}, "bridges": {"cli"}}
+
+
+def files_of(package):
+    """The files of a package or module."""
+    place = ROOT / "kspike_reg" / package
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+
+
+def imported_by(tree):
+    """The full names that a module imports, wherever it does so."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def imports_of(package):
+    """The other packages of ours, and those of others, that a package imports."""
+    ours, others = set(), set()
+    for file in files_of(package):
+        for name in imported_by(ast.parse(file.read_text())):
+            top, *rest = name.split(".")
+            if top == "kspike_reg":
+                ours.add(rest[0])
+            else:
+                others.add(top)
+    return ours - {package, "__version__"}, others
+
+
+@pytest.mark.parametrize("package", HOUSE)
+def test_imports_go_one_way(package):
+    ours, others = imports_of(package)
+    assert ours <= set(HOUSE[: HOUSE.index(package)]), f"{package} imports what stands on it"
+    for name, users in ASIDE.items():
+        assert name not in ours or package in users, f"{package} imports {name}"
+    if HOUSE.index(package) < HOUSE.index("neurons") or package == "datasets":
+        assert others.isdisjoint({"keras", "tensorflow", "matplotlib"})
+    if package != "energy":
+        assert "keras_spiking" not in others
+    if package != "bridges":
+        assert others.isdisjoint({"nengo", "nengo_dl", "nengo_loihi", "nir"})
+
+
+def test_every_package_is_in_the_house():
+    found = {file.stem for file in (ROOT / "kspike_reg").iterdir() if not file.name.startswith("__")}
+    assert found - {"py"} == set(HOUSE)
+
+
+def trees_outside(package):
+    """The syntax trees of all modules that do not belong to a package, by file."""
+    for file in (ROOT / "kspike_reg").rglob("*.py"):
+        if not file.is_relative_to(ROOT / "kspike_reg" / package):
+            yield file, ast.parse(file.read_text())
+
+
+# How Keras connects layers; `layers` of a model, too.
+WALKS = {"_nodes_by_depth", "_inbound_nodes", "_outbound_nodes", "_functional", "_operations"}
+
+
+def walks_models(tree):
+    """Where a module looks into a model by itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if node.attr in WALKS or (node.attr == "layers" and ("model" in owner or "network" in owner)):
+                yield node.lineno
+
+
+def test_only_the_network_package_looks_into_models():
+    for file, tree in trees_outside("network"):
+        assert not list(walks_models(tree)), f"{file} reads a model without network.graph"
+
+
+NEURONS = {
+    "SpikingCell", "LeakyCell",
+    *(name for name in kspike_reg.neurons.__all__ if name.removesuffix("Cell") in
+      {place.rpartition(":")[2] for place in map(str, registry.SPIKING._places.values())}),
+    "LeakyIntegrator", "LeakyIntegratorCell",
 }  # fmt: skip
 
 
-def imports_of(room):
-    """The other rooms, and the other packages, that the files of `room` import."""
-    place = ROOT / "kspike_reg" / room
-    rooms, packages = set(), set()
-    for file in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+def _class_name(node):
+    """The name of a class of ours that a node may stand for; NIR and Nengo have a LIF of their own."""
+    if isinstance(node, ast.Attribute):
+        owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", None)
+        return None if owner in ("nir", "nengo_neurons") else node.attr
+    return getattr(node, "id", None)
+
+
+def asks_for_a_class(tree):
+    """Where a module decides by the class of a neuron: in isinstance, in a comparison, as a key."""
+    for node in ast.walk(tree):
+        parts = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
+            parts = node.args[1:]
+        elif isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        for part in parts:
+            if NEURONS & {name for each in ast.walk(part) if (name := _class_name(each))}:
+                yield node.lineno
+
+
+def test_only_the_neurons_package_asks_for_classes_of_neurons():
+    assert {"LIF", "LIFCell", "RLIF", "SLSTMCell"} < NEURONS
+    assert list(asks_for_a_class(ast.parse("isinstance(x, (A, neurons.LIFCell))"))) == [1]
+    assert list(asks_for_a_class(ast.parse("x = {LIF: 1}\ny = type(x) is LIF"))) == [1, 2]
+    for file, tree in trees_outside("neurons"):
+        assert not list(asks_for_a_class(tree)), f"{file} asks for the class of a neuron; ask its cell for a fact"
+
+
+def test_no_option_of_a_kernel_is_told_by_its_place():
+    """Calls of our own functions in the engines never pass True, False or a comparison without its name."""
+    for file in (ROOT / "kspike_reg" / "neurons").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom):
-                names = [
-                    f"{node.module}.{name.name}" if node.module == "kspike_reg" else node.module for name in node.names
-                ]
-            elif isinstance(node, ast.Import):
-                names = [name.name for name in node.names]
-            else:
-                continue
-            for name in names:
-                package, _, rest = name.partition(".")
-                if package == "kspike_reg":
-                    rooms.add(rest.split(".")[0])
-                else:
-                    packages.add(package)
-    return rooms - {room, ""}, packages
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "")[:1].isupper():
+                bare = [part for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, bool)]
+                assert not bare, f"{file}:{node.lineno}"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_import_one_way(room):
-    rooms, packages = imports_of(room)
-    assert rooms <= ROOMS[room], f"{room} imports {rooms - ROOMS[room]}"
-    if room in ("mechanics", "metrics", "datasets"):
-        assert packages.isdisjoint({"keras", "tensorflow", "matplotlib"})
-    if room != "energy":
-        assert "keras_spiking" not in packages
-    if room != "bridges":
-        assert packages.isdisjoint({"nengo", "nengo_dl", "nengo_loihi", "nir"})
-
-
-def test_numba_stays_with_the_compiled_loops():
-    """They know of the other neurons' files the surrogates alone, and are loaded with the first path that they run."""
-    _, everywhere = imports_of("neurons")
-    assert "numba" in everywhere
-    compiled, engine = ROOT / "kspike_reg" / "neurons" / "compiled", "kspike_reg.neurons.engines.cpu"
+def test_numba_stays_in_the_compiled_engine():
+    """Its kernels and loops need nothing of ours but the surrogates, and are loaded when a layer first runs."""
+    place, engine = ROOT / "kspike_reg" / "neurons" / "engines" / "cpu", "kspike_reg.neurons.engines.cpu"
+    light = {place / "__init__.py", place / "engine.py"}
+    users = set()
     for file in (ROOT / "kspike_reg").rglob("*.py"):
         tree = ast.parse(file.read_text())
-        if file.parent == compiled:
-            froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-            ours = {
-                f"{node.module}.{name.name}"
-                for node in froms
-                for name in node.names
-                if node.module.startswith("kspike_reg") and not node.module.startswith(engine)
-            }
-            assert ours <= {"kspike_reg.neurons.surrogates"}, file
-            continue
-        imported = [
-            name.name if isinstance(node, ast.Import) else f"{node.module}.{name.name}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in node.names
-        ]
-        assert not any(name.partition(".")[0] == "numba" for name in imported), file
-        at_the_top = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-        assert not any(module.startswith(engine) for module in at_the_top), file
+        imported = set(imported_by(tree))
+        if any(name.partition(".")[0] == "numba" for name in imported):
+            users.add(file)
+        if file.parent == place and file not in light:
+            ours = {name for name in imported if name.startswith("kspike_reg") and not name.startswith(engine)}
+            assert ours <= {"kspike_reg.neurons.surrogates", "kspike_reg.neurons.cell.NeuronCell"}, file
+    assert users
+    assert all(file.parent == place and file not in light for file in users), users
 
 
 def test_a_model_is_built_without_numba():
@@ -133,11 +180,6 @@ def test_a_model_is_built_without_numba():
         [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
     )
     assert process.stdout.split() == ["False", "True"]
-
-
-def test_every_room_is_in_the_plan():
-    found = {file.stem for file in (ROOT / "kspike_reg").iterdir() if not file.name.startswith("__")}
-    assert found == set(ROOMS)
 
 
 def test_only_the_command_line_prints():

@@ -1,12 +1,21 @@
-"""Roads off the GPU: trained networks on Nengo, NengoDL and the Loihi emulator, and as NIR.
+"""Bridges to other simulators and to chips: trained networks on Nengo, NengoDL and the Loihi emulator, and as NIR.
 
     trained model - Nengo / NengoDL / Loihi emulator / NIR
 
-Nothing in the main flow imports this room. Each name is imported when it is first asked for, and the packages behind
-it only when it is called: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
+Nothing in the main flow imports this package. Each name is imported when it is first asked for, and what it depends on
+only when it is called: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
 """
 
+from typing import TYPE_CHECKING
+
 from kspike_reg.lazy import lazy
+
+if TYPE_CHECKING:
+    from kspike_reg.bridges.loihi import loihi_report, quantise
+    from kspike_reg.bridges.nengo.network import to_nengo
+    from kspike_reg.bridges.nengo.script import export_nengo
+    from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir, write_nir
+    from kspike_reg.bridges.simulation import Simulation, simulate
 
 # Public names by the module that holds them.
 _HOMES = {

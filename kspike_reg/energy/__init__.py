@@ -2,11 +2,21 @@
 
     trained model - spike record - operation counts - energy table
 
-Nothing in the main flow imports this room. Each name is imported when it is first asked for, since some need Keras
-and one, `ModelEnergy`, a package of its own.
+Nothing in the main flow imports this package. Each name is imported when it is first asked for, since some need Keras
+and one, `ModelEnergy`, needs KerasSpiking.
 """
 
+from typing import TYPE_CHECKING
+
 from kspike_reg.lazy import lazy
+
+if TYPE_CHECKING:
+    from kspike_reg.energy.counts import Cost, Recurrence, Synapses, register_layer
+    from kspike_reg.energy.devices import DEVICES, Device, device_named, read_device
+    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy
+    from kspike_reg.energy.profiler import profile
+    from kspike_reg.energy.report import EnergyReport
+    from kspike_reg.energy.table import EnergyTable
 
 # Public names by the module that holds them.
 _HOMES = {

@@ -17,7 +17,7 @@ from keras.src.models.functional import Functional
 from kspike_reg.errors import InputError
 from kspike_reg.neurons.cell import NeuronCell
 
-__all__ = ["IDLE", "Graph", "Node", "functional_of", "graph_of"]
+__all__ = ["IDLE", "Graph", "Node", "first_call", "functional_of", "graph_of"]
 
 # Layers of Keras that act in training alone: in prediction they pass on their input.
 IDLE = (
@@ -160,6 +160,11 @@ def graph_of(model: keras.Model, caller: str) -> Graph:
         input_structure=functional.input,
         output_structure=functional.output,
     )
+
+
+def first_call(layer: keras.layers.Layer) -> Any:
+    """How Keras recorded the first call of a layer on symbolic tensors; None where it was never called."""
+    return layer._inbound_nodes[0] if layer._inbound_nodes else None
 
 
 def _unfoldable(model: Any) -> Functional | None:

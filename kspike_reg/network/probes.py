@@ -7,6 +7,7 @@ Keras here or a simulator in `kspike_reg.bridges`, returns a `Recording`.
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -38,7 +39,7 @@ class Record(NamedTuple):
     spikes: np.ndarray
     membranes: np.ndarray
     thresholds: np.ndarray
-    states: dict[str, np.ndarray]
+    states: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)

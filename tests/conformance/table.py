@@ -1,27 +1,17 @@
 """Every public layer, one row each: a new neuron or layer is a new row here, and all checks go through it.
 
 Weights and inputs lie on a coarse binary grid (see `oracles.weights.draw_on_a_grid`), and paths are short. Then all
-sums are exact, and two ways to the same numbers must agree bit by bit, whatever the order of operations. The exception
-is SLSTM: a logistic and a hyperbolic tangent are never exact.
+sums are exact, and two computations of the same numbers must agree bit by bit, whatever the order of operations. SLSTM
+is the exception: a logistic and a hyperbolic tangent are never exact.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 
+from kspike_reg import neurons
 from kspike_reg.network.physical import Standardise
-from kspike_reg.neurons import (
-    LIF,
-    RLIF,
-    SLSTM,
-    LeakyIntegrator,
-    LeakyIntegratorCell,
-    LIFCell,
-    PopulationMean,
-    RLIFCell,
-    SLSTMCell,
-)
 from oracles.weights import assign, draw_on_a_grid
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 2, 5
@@ -35,11 +25,13 @@ class Row:
         layer: the class; a cell is put into `keras.layers.RNN`.
         options: constructor arguments.
         features: width of the inputs, (BATCH, TIME, features).
+        exact: whether the numbers on the grid are exact.
     """
 
     layer: type
     options: dict
     features: int = FEATURES
+    exact: bool = True
 
     @property
     def recurrent(self):
@@ -51,13 +43,9 @@ class Row:
         return hasattr(self.layer, "advance")
 
     @property
-    def exact(self):
-        """Whether the numbers on the grid are exact."""
-        return self.layer not in (SLSTM, SLSTMCell)
-
-    @property
     def spiking(self):
-        return self.recurrent and issubclass(self.cell, LIFCell | SLSTMCell) and "output" not in self.options
+        """Whether it emits spikes."""
+        return self.recurrent and "spikes" in self.cell.state_names and "output" not in self.options
 
     @property
     def cell(self):
@@ -65,7 +53,7 @@ class Row:
 
     @property
     def keeps_float32(self):
-        """Physical numbers outrange half precision."""
+        """Physical numbers exceed the range of half precision."""
         return self.layer is Standardise
 
     def make(self, dtype=None, **loop):
@@ -78,9 +66,9 @@ class Row:
         """The layer, built and with its known weights."""
         layer = self.make(dtype, **loop)
         layer.build((BATCH if loop.get("stateful") else None, time, self.features))
-        return self.weigh(layer)
+        return self.with_weights(layer)
 
-    def weigh(self, layer):
+    def with_weights(self, layer):
         """Give a built layer the known weights of its row."""
         if self.recurrent:
             assign(layer.cell, draw_on_a_grid(layer.cell, self.features, seed=2))
@@ -95,27 +83,28 @@ MEMBRANE = {"output": "membrane"}
 SCALES = {"mean": [0.25, -1.0], "deviation": [0.5, 4.0], "names": ["strain", "temperature"]}
 
 ROWS = {
-    "LIF": Row(LIF, {"units": UNITS}),
-    "LIF-zero": Row(LIF, {"units": UNITS, "reset": "zero"}),
-    "LIF-none": Row(LIF, {"units": UNITS, "reset": "none"}),
-    "LIF-membrane": Row(LIF, {"units": UNITS, **MEMBRANE}),
-    "RLIF": Row(RLIF, {"units": UNITS}),
-    "RLIF-membrane-zero": Row(RLIF, {"units": UNITS, **MEMBRANE, "reset": "zero"}),
-    "RLIF-one_to_one": Row(RLIF, {"units": UNITS, "recurrence": "one_to_one"}),
-    "SLSTM": Row(SLSTM, {"units": UNITS}),
-    "SLSTM-zero": Row(SLSTM, {"units": UNITS, "reset": "zero"}),
-    "SLSTM-none": Row(SLSTM, {"units": UNITS, "reset": "none"}),
-    "SLSTM-membrane": Row(SLSTM, {"units": UNITS, **MEMBRANE}),
-    "LeakyIntegrator": Row(LeakyIntegrator, {"units": UNITS}),
-    "LIFCell": Row(LIFCell, {"units": UNITS}),
-    "LIFCell-membrane": Row(LIFCell, {"units": UNITS, **MEMBRANE}),
-    "RLIFCell": Row(RLIFCell, {"units": UNITS}),
-    "RLIFCell-one_to_one": Row(RLIFCell, {"units": UNITS, "recurrence": "one_to_one"}),
-    "SLSTMCell": Row(SLSTMCell, {"units": UNITS}),
-    "SLSTMCell-membrane": Row(SLSTMCell, {"units": UNITS, **MEMBRANE}),
-    "LeakyIntegratorCell": Row(LeakyIntegratorCell, {"units": UNITS}),
-    "PopulationMean": Row(PopulationMean, {"outputs": 2}, features=8),
+    "LIF": Row(neurons.LIF, {"units": UNITS}),
+    "LIF-zero": Row(neurons.LIF, {"units": UNITS, "reset": "zero"}),
+    "LIF-none": Row(neurons.LIF, {"units": UNITS, "reset": "none"}),
+    "LIF-membrane": Row(neurons.LIF, {"units": UNITS, **MEMBRANE}),
+    "RLIF": Row(neurons.RLIF, {"units": UNITS}),
+    "RLIF-membrane-zero": Row(neurons.RLIF, {"units": UNITS, **MEMBRANE, "reset": "zero"}),
+    "RLIF-one_to_one": Row(neurons.RLIF, {"units": UNITS, "recurrence": "one_to_one"}),
+    "SLSTM": Row(neurons.SLSTM, {"units": UNITS}, exact=False),
+    "SLSTM-zero": Row(neurons.SLSTM, {"units": UNITS, "reset": "zero"}, exact=False),
+    "SLSTM-none": Row(neurons.SLSTM, {"units": UNITS, "reset": "none"}, exact=False),
+    "SLSTM-membrane": Row(neurons.SLSTM, {"units": UNITS, **MEMBRANE}, exact=False),
+    "LeakyIntegrator": Row(neurons.LeakyIntegrator, {"units": UNITS}),
+    "LIFCell-membrane": Row(neurons.LIFCell, {"units": UNITS, **MEMBRANE}),
+    "RLIFCell-one_to_one": Row(neurons.RLIFCell, {"units": UNITS, "recurrence": "one_to_one"}),
+    "SLSTMCell-membrane": Row(neurons.SLSTMCell, {"units": UNITS, **MEMBRANE}, exact=False),
+    "PopulationMean": Row(neurons.PopulationMean, {"outputs": 2}, features=8),
     "Standardise": Row(Standardise, SCALES),
     "Standardise-range": Row(Standardise, SCALES | {"lower": [0.0, -9.0], "upper": [0.5, 7.0]}),
     "Standardise-invert": Row(Standardise, SCALES | {"invert": True}),
 }
+
+# Every cell by itself, in `keras.layers.RNN`, with the options of the first row of its layer.
+for _row in list(ROWS.values()):
+    if hasattr(_row.layer, "cell_class"):
+        ROWS.setdefault(_row.layer.cell_class.__name__, replace(_row, layer=_row.layer.cell_class))

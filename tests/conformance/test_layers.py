@@ -37,11 +37,11 @@ def varied(outputs, row):
 
 
 def assert_same(actual, expected, row, state=False):
-    """Bit by bit, but for membranes of SLSTM where two calls may take two roads.
+    """Bit by bit, except membranes of SLSTM, where two calls may be run by two engines.
 
-    JAX always compiles the symbolic loop, where multiplications and additions are put together; elsewhere masked paths
-    take another road than whole ones, and this layer's size is no multiple of eight (see `compiled.functions`). A
-    state holds membranes beside the spikes.
+    JAX always compiles the symbolic loop, where multiplications and additions are fused; elsewhere another engine runs
+    masked paths than whole ones, and this layer's size is no multiple of eight (see `engines.cpu.functions`). A state
+    holds membranes next to the spikes.
     """
     if row.exact or (row.spiking and not state):
         np.testing.assert_array_equal(actual, expected)
@@ -218,7 +218,7 @@ def functional(row, time, **loop):
     start = keras.Input((time, row.features))
     layer = row.make(**loop)
     model = keras.Model(start, layer(start))
-    row.weigh(layer)
+    row.with_weights(layer)
     return model
 
 

@@ -13,7 +13,7 @@ from kspike_reg.energy.keras_spiking.layer_calls import call_of, calls_of
 from kspike_reg.energy.keras_spiking.layer_statistics import STATISTICS, added, statistics_of
 from kspike_reg.energy.keras_spiking.summary import summary_string
 from kspike_reg.errors import InputError
-from kspike_reg.network.graph import graph_of
+from kspike_reg.network.graph import first_call, graph_of
 
 __all__ = ["ModelEnergy"]
 
@@ -96,10 +96,9 @@ class ModelEnergy(keras_spiking.ModelEnergy):
             InputError: the layer has not been called, it is not registered, or its function returns a statistic of
                 another name.
         """
+        node = first_call(layer) if node is None else node
         if node is None:
-            if not layer._inbound_nodes:
-                raise InputError(f"ModelEnergy: the layer {layer.name!r} has not been called; call it on a keras.Input")
-            node = layer._inbound_nodes[0]
+            raise InputError(f"ModelEnergy: the layer {layer.name!r} has not been called; call it on a keras.Input")
         return statistics_of(call_of(node), cls.layer_stats_computers)
 
     @classmethod

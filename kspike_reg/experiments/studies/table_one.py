@@ -73,7 +73,7 @@ def activities_of(model: keras.Model, inputs: NDArray[Any]) -> dict[str, float]:
         InputError: `ModelEnergy` does not support the model or the inputs.
     """
     counted = energy.ModelEnergy(model, inputs, activity="hertz")
-    return {layer.name: counted.rate(layer) for layer in model.layers}
+    return {layer.name: counted.rate(layer) for layer in counted.layer_stats}
 
 
 def energies(model: keras.Model, device: str = "v100_paper") -> dict[str, float]:
@@ -87,7 +87,7 @@ def energies(model: keras.Model, device: str = "v100_paper") -> dict[str, float]
         Joules by the name of the layer, for the layers that use energy.
     """
     counted = energy.ModelEnergy(model)
-    joules = {layer.name: sum(counted.layer_energy(layer, device)) for layer in model.layers}
+    joules = {layer.name: sum(counted.layer_energy(layer, device)) for layer in counted.layer_stats}
     return {name: value for name, value in joules.items() if value > 0}
 
 
