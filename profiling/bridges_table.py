@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import kspike_reg
-from kspike_reg.bridges import Simulation, simulate
+from kspike_reg.bridges import simulate
 from kspike_reg.evaluation import Recording, records
 from kspike_reg.experiments import Configuration
 from kspike_reg.files import write_json
@@ -103,7 +103,7 @@ def clear_steps(reference: Recording) -> NDArray[np.bool_]:
 
 
 def compare(
-    simulation: Simulation, reference: Recording, clear: NDArray[np.bool_], deviation: Sequence[float]
+    simulation: Recording, reference: Recording, clear: NDArray[np.bool_], deviation: Sequence[float]
 ) -> dict[str, Any]:
     """Compare a simulation with the run in Keras.
 

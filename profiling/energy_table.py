@@ -57,7 +57,7 @@ class Trained:
         name: name of the network.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.record = saving.record_of(name)
         self.configuration = Configuration.of_record(self.record["configuration"])

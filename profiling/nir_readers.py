@@ -13,7 +13,7 @@ from kspike_reg.bridges.nir.parameters import STEP
 class Integrator(torch.nn.Module):
     """`nir.LI` by its equation, with one Euler step per step, because NIRTorch has no module for it."""
 
-    def __init__(self, node: nir.LI):
+    def __init__(self, node: nir.LI) -> None:
         super().__init__()
         self.rate = torch.nn.Buffer(torch.from_numpy(STEP / node.tau))
         self.r, self.v_leak = (torch.nn.Buffer(torch.from_numpy(each)) for each in (node.r, node.v_leak))
@@ -28,7 +28,7 @@ class Integrator(torch.nn.Module):
 class Threshold(torch.nn.Module):
     """`nir.Threshold` by its equation."""
 
-    def __init__(self, node: nir.Threshold):
+    def __init__(self, node: nir.Threshold) -> None:
         super().__init__()
         self.threshold = torch.nn.Buffer(torch.from_numpy(node.threshold))
 

@@ -34,7 +34,7 @@ class Record:
         InputError: the file is no such record, or was made on another machine or with other versions.
     """
 
-    def __init__(self, file: Path, seconds: float, compiled: bool = True):
+    def __init__(self, file: Path, seconds: float, compiled: bool = True) -> None:
         self.file = file
         settings = {"seed": SEED, "rounds": ROUNDS[0], "seconds": seconds, "compiled": compiled}
         self.content: dict[str, Any] = json.loads(json.dumps({"settings": settings, "environment": environment()}))

@@ -34,7 +34,7 @@ matmul = import_module(f"implementations.matmul_{BACKEND}")
 class KerasNetwork(Implementation):
     """A compiled Keras model; subclasses define which one."""
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case) -> None:
         super().__init__(case)
         self.model = self.network()
         self.functions = RUNNERS[BACKEND](self.model, *case.data())
@@ -221,7 +221,7 @@ RUNNERS = {"tensorflow": tensorflow_functions, "jax": jax_functions}
 class Matmul(Implementation):
     """The matrix products alone, in operations of the backend: the reference for all times."""
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case) -> None:
         super().__init__(case)
         forms = matmul.FORMS if case.kind in RECURRENT else {"2-D matmul": matmul.unrolled}
         self.forms = tuple(forms)

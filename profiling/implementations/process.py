@@ -39,7 +39,7 @@ class Process:
         **environment: environment variables of the child, in addition to the parent's.
     """
 
-    def __init__(self, framework: str, **environment: str):
+    def __init__(self, framework: str, **environment: str) -> None:
         self.framework = framework
         paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self.child = subprocess.Popen(
@@ -91,7 +91,7 @@ class Implementation:
     kinds: tuple[str, ...] = ("lif", "rlif", "slstm")
     forms: tuple[str, ...] = ("as it is",)
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case) -> None:
         self.case = case
         self.chosen: dict[str, str] = {}
         self.runs: dict[str, int] = {}
@@ -117,7 +117,7 @@ class Holder:
         about: function that returns versions and device.
     """
 
-    def __init__(self, implementations: Mapping[str, type[Implementation]], about: Callable[[], dict]):
+    def __init__(self, implementations: Mapping[str, type[Implementation]], about: Callable[[], dict]) -> None:
         self.implementations, self.about = implementations, about
         self.prepared: dict[str, Implementation] = {}
 

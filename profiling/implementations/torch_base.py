@@ -36,7 +36,7 @@ class TorchNetwork(Implementation):
 
     forms = ("layer by layer", "step by step", "layer by layer, steps compiled")
 
-    def __init__(self, case: Case):
+    def __init__(self, case: Case) -> None:
         super().__init__(case)
         torch.manual_seed(SEED)
         self.inputs, self.targets = (
@@ -94,7 +94,7 @@ class Network(torch.nn.Module):
         forms: names of the ways to run them, as in `TorchNetwork.forms`.
     """
 
-    def __init__(self, layers: Iterable[torch.nn.Module], forms: Iterable[str]):
+    def __init__(self, layers: Iterable[torch.nn.Module], forms: Iterable[str]) -> None:
         super().__init__()
         self.stack = torch.nn.ModuleList(layers)
         functions = {
@@ -141,7 +141,7 @@ class Stepped(torch.nn.Module):
         neurons: torch.nn.Module,
         advance: Callable,
         learned: Iterable[torch.nn.Parameter] = (),
-    ):
+    ) -> None:
         super().__init__()
         self.project, self.neurons, self.rule = projection, neurons, advance
         self.compiled_rule = torch.compile(advance, dynamic=False)

@@ -27,7 +27,7 @@ def spiking_neurons(**options: Any) -> neuron.ParametricLIFNode:
 class Spiking(torch.nn.Module):
     """A projection and neurons over all steps in the multi-step mode; the last layer stores its membranes."""
 
-    def __init__(self, inputs: int, units: int, last: bool):
+    def __init__(self, inputs: int, units: int, last: bool) -> None:
         super().__init__()
         self.last, self.project = last, torch.nn.Linear(inputs, units)
         self.neurons = spiking_neurons(step_mode="m", store_v_seq=last)
@@ -44,7 +44,7 @@ class Recurrent(torch.nn.Module):
     The container needs as many inputs as neurons, so the first layer has an additional projection.
     """
 
-    def __init__(self, inputs: int, units: int, last: bool):
+    def __init__(self, inputs: int, units: int, last: bool) -> None:
         super().__init__()
         self.last, self.project = last, torch.nn.Identity() if inputs == units else torch.nn.Linear(inputs, units)
         # The multi-step mode of the container does not store membranes.
@@ -66,7 +66,7 @@ class Recurrent(torch.nn.Module):
 class Integrator(torch.nn.Module):
     """A projection and neurons that do not spike."""
 
-    def __init__(self, units: int):
+    def __init__(self, units: int) -> None:
         super().__init__()
         self.project, self.neurons = torch.nn.Linear(units, units), neuron.NonSpikingLIFNode(tau=1 / (1 - DECAY))
 
