@@ -10,22 +10,22 @@ from kspike_reg.lazy import lazy
 
 if TYPE_CHECKING:
     from kspike_reg import (
-        bridges,
-        datasets,
-        energy,
-        evaluation,
-        experiments,
-        mechanics,
-        metrics,
-        network,
-        neurons,
-        plotting,
-        training,
+        bridges as bridges,
+        datasets as datasets,
+        energy as energy,
+        evaluation as evaluation,
+        experiments as experiments,
+        mechanics as mechanics,
+        metrics as metrics,
+        network as network,
+        neurons as neurons,
+        plotting as plotting,
+        training as training,
     )
-    from kspike_reg.errors import InputError, OutOfRangeWarning
-    from kspike_reg.network.physical import in_physical_units
-    from kspike_reg.network.regression import build
-    from kspike_reg.network.saving import load, save, trained_networks
+    from kspike_reg.errors import InputError as InputError, OutOfRangeWarning as OutOfRangeWarning
+    from kspike_reg.network.physical import in_physical_units as in_physical_units
+    from kspike_reg.network.regression import build as build
+    from kspike_reg.network.saving import load as load, save as save, trained_networks as trained_networks
 
 __version__ = version("kspike_reg")
 

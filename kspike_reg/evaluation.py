@@ -64,9 +64,10 @@ def evaluate(
 
     Returns:
         A dictionary ready for JSON: `errors`, by space ("standardised", "physical"), metric and steps ("all",
-        "last"), with None where a metric is undefined; `spike_rates`, the mean spikes per neuron and step of each
-        spiking node, nested models included, and None for a layer that hides its neurons (`Bidirectional`,
-        `TimeDistributed`, stacked cells); `parameters`, the number of trained weights.
+        "last"), with None where a metric is undefined; where the model has several outputs, whose units may differ,
+        `errors_by_output`, the same for each output alone by its name; `spike_rates`, the mean spikes per neuron and
+        step of each spiking node, nested models included, and None for a layer that hides its neurons
+        (`Bidirectional`, `TimeDistributed`, stacked cells); `parameters`, the number of trained weights.
 
     Raises:
         InputError: a model without scaling, paths without targets, shapes that do not fit the model, or inputs
@@ -87,13 +88,11 @@ def evaluate(
         found = simulate(model, paths)
         prediction = found.outputs
         rates = {name: float(spikes[paths.mask].mean()) for name, spikes in found.spikes.items()}
-    standardised = [scaling.standardise(values) for values in (paths.targets, prediction)]
-    relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
+    pair = paths.targets, prediction
+    several = len(scaling.names) > 1
     return {
-        "errors": {
-            "standardised": _errors((*relative, metrics.root_mean_squared_error), *standardised, paths.lengths),
-            "physical": _errors((metrics.root_mean_squared_error,), paths.targets, prediction, paths.lengths),
-        },
+        "errors": _by_space(scaling, *pair, paths.lengths),
+        **({"errors_by_output": _by_output(scaling, *pair, paths.lengths)} if several else {}),
         "spike_rates": rates,
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }
@@ -131,6 +130,24 @@ def error_text(error: float | None) -> str:
         Four digits, 2.351e-02 say, or "undefined".
     """
     return "undefined" if error is None else f"{error:.3e}"
+
+
+def _by_space(scaling, reference, prediction, lengths, output=slice(None)):
+    """Errors of all outputs, or of some."""
+    standardised = [scaling.standardise(values)[..., output] for values in (reference, prediction)]
+    relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
+    squared = metrics.root_mean_squared_error
+    return {
+        "standardised": _errors((*relative, squared), *standardised, lengths),
+        "physical": _errors((squared,), reference[..., output], prediction[..., output], lengths),
+    }
+
+
+def _by_output(scaling, reference, prediction, lengths):
+    return {
+        name: _by_space(scaling, reference, prediction, lengths, slice(number, number + 1))
+        for number, name in enumerate(scaling.names)
+    }
 
 
 def _errors(measures, reference, prediction, lengths):

@@ -50,7 +50,7 @@ def table(formatter, actions):
         written, meaning = formatter._format_action_invocation(action), formatter._expand_help(action)
         if action.choices and not action.metavar:
             written = action.dest if not action.option_strings else written.partition(" {")[0]
-        if action.choices:
+        if action.choices and "%(choices)s" not in action.help:
             meaning += f"<br>one of {', '.join(f'`{choice}`' for choice in action.choices)}"
         rows.append(f"| `{written}` | {meaning} |")
     return "\n".join(rows)

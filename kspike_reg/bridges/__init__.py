@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 from kspike_reg.lazy import lazy
 
 if TYPE_CHECKING:
-    from kspike_reg.bridges.loihi import loihi_report, quantise
-    from kspike_reg.bridges.nengo.network import to_nengo
-    from kspike_reg.bridges.nengo.script import export_nengo
-    from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir, write_nir
-    from kspike_reg.bridges.simulation import Simulation, simulate
+    from kspike_reg.bridges.loihi import loihi_report as loihi_report, quantise as quantise
+    from kspike_reg.bridges.nengo.network import to_nengo as to_nengo
+    from kspike_reg.bridges.nengo.script import export_nengo as export_nengo
+    from kspike_reg.bridges.nir.files import (
+        from_nir as from_nir,
+        read_nir as read_nir,
+        to_nir as to_nir,
+        write_nir as write_nir,
+    )
+    from kspike_reg.bridges.simulation import Simulation as Simulation, simulate as simulate
 
 # Public names by the module that holds them.
 _HOMES = {

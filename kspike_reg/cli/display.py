@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -90,18 +90,32 @@ def print_report(test: dict[str, Any], units: dict[str, str], untrained: dict[st
         table.add_column(
             f"{prefix}{steps} steps" if steps == "all" else f"{prefix}last step", justify="right", max_width=10
         )
-    unit = " and ".join(sorted(set(units.values()))) or "the data's own units"
-    for space, metrics in test["errors"].items():
-        table.add_row("on standardised data:" if space == "standardised" else f"in {unit}:", style="italic")
+    for heading, errors_of, metrics in _error_sections(test, units):
+        table.add_row(heading, style="italic")
         for metric in metrics:
-            values = [result["errors"][space][metric][steps] for _, result, steps in columns]
+            values = [errors_of(result)[metric][steps] for _, result, steps in columns]
             label = metric.replace("_", " ") + (", eq. 14" if metric == "mean_relative_error" else "")
             table.add_row(label, *map(error_text, values))
         table.add_section()
     console.print(table)
     for layer, rate in test["spike_rates"].items():
-        console.print(f"{layer}: {rate:.3f} spikes per neuron and step")
+        console.print(f"{layer}: " + ("no rate" if rate is None else f"{rate:.3f} spikes per neuron and step"))
     console.print(f"{test['parameters']} parameters")
+
+
+def _error_sections(test: dict[str, Any], units: dict[str, str]) -> Iterator[tuple[str, Callable[..., Any], list[str]]]:
+    """Heading, how to find its errors in a result, and metrics: standardised errors, then those of each output.
+
+    Outputs may have different units, so errors in physical units are those of one output.
+    """
+    yield "on standardised data:", lambda result: result["errors"]["standardised"], list(test["errors"]["standardised"])
+    metrics = list(test["errors"]["physical"])
+    if "errors_by_output" not in test:
+        unit = " and ".join(sorted(set(units.values()))) or "the data's own units"
+        yield f"in {unit}:", lambda result: result["errors"]["physical"], metrics
+    for name in test.get("errors_by_output", ()):
+        heading = f"{name} in {units.get(name, 'its own unit')}:"
+        yield heading, lambda result, name=name: result["errors_by_output"][name]["physical"], metrics
 
 
 def print_study(results: dict[str, Any]) -> None:

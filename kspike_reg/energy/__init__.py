@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING
 from kspike_reg.lazy import lazy
 
 if TYPE_CHECKING:
-    from kspike_reg.energy.counts import Cost, Recurrence, Synapses, register_layer
-    from kspike_reg.energy.devices import DEVICES, Device, device_named, read_device
-    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy
-    from kspike_reg.energy.profiler import profile
-    from kspike_reg.energy.report import EnergyReport
-    from kspike_reg.energy.table import EnergyTable
+    from kspike_reg.energy.counts import (
+        Cost as Cost,
+        Recurrence as Recurrence,
+        Synapses as Synapses,
+        register_layer as register_layer,
+    )
+    from kspike_reg.energy.devices import (
+        DEVICES as DEVICES,
+        Device as Device,
+        device_named as device_named,
+        read_device as read_device,
+    )
+    from kspike_reg.energy.keras_spiking.model_energy import ModelEnergy as ModelEnergy
+    from kspike_reg.energy.profiler import profile as profile
+    from kspike_reg.energy.report import EnergyReport as EnergyReport
+    from kspike_reg.energy.table import EnergyTable as EnergyTable
 
 # Public names by the module that holds them.
 _HOMES = {

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from kspike_reg.lazy import lazy
 
 if TYPE_CHECKING:
-    from kspike_reg.experiments.configuration import Configuration
-    from kspike_reg.experiments.recipes import RECIPES, recipe
-    from kspike_reg.experiments.reproduce import reproduce
-    from kspike_reg.experiments.run import is_complete, run
-    from kspike_reg.experiments.studies import STUDIES
+    from kspike_reg.experiments.configuration import Configuration as Configuration
+    from kspike_reg.experiments.recipes import RECIPES as RECIPES, recipe as recipe
+    from kspike_reg.experiments.reproduce import reproduce as reproduce
+    from kspike_reg.experiments.run import is_complete as is_complete, run as run
+    from kspike_reg.experiments.studies import STUDIES as STUDIES
 
 # Public names by the module that holds them.
 _HOMES = {

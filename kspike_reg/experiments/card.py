@@ -27,20 +27,13 @@ def card(metrics: dict[str, Any]) -> str:
     length = (
         str(steps["shortest"]) if steps["shortest"] == steps["longest"] else "{shortest} to {longest}".format(**steps)
     )
-    own = " and ".join(sorted({data["units"][name] for name in data["outputs"] if name in data["units"]}))
-    spaces = {"standardised": "standardised", "physical": f"in {own or 'the own units of the data'}"}
-    errors = [
-        f"| {metric.replace('_', ' ')}, {spaces[space]} | {error_text(of['all'])} | {error_text(of['last'])} |"
-        for space, metrics_of in test["errors"].items()
-        for metric, of in metrics_of.items()
-    ]
-    rates = [f"{name} {rate:.3f}" for name, rate in test["spike_rates"].items()]
+    rates = [f"{name} {rate:.3f}" for name, rate in test["spike_rates"].items() if rate is not None]
     versions = ", ".join(f"{name} {version}" for name, version in metrics["environment"]["versions"].items())
     training = metrics["training"]
     lines = [
         f"# {configuration['kind'].upper()} on {configuration['task'] or 'paths from a file'}",
-        f"{configuration['depth']} hidden layers of {configuration['units']}, {configuration['population']} neurons "
-        f"that vote, {test['parameters']} parameters. Physical units in, physical units out.",
+        f"{configuration['depth']} hidden layers of {configuration['units']}, {configuration['population']} population "
+        f"neurons, {test['parameters']} parameters. Physical units in, physical units out.",
         "## Task",
         ", ".join(f"{name} {value}" for name, value in data["source"].items()),
         "Inputs, and the range of the training data, outside which `predict` warns:",
@@ -50,7 +43,7 @@ def card(metrics: dict[str, Any]) -> str:
         f"Paths of {length} steps: {data['paths']['training']} for training, {data['paths']['validation']} for "
         f"validation, {data['paths']['test']} for the test.",
         "## Errors on the test set",
-        "\n".join(["| | all steps | last step |", "|---|---|---|", *errors]),
+        "\n".join(["| | all steps | last step |", "|---|---|---|", *_errors(data, test)]),
         f"Spikes per neuron and step: {', '.join(rates)}." if rates else "",
         "## Training",
         f"    {training_command(configuration)}",
@@ -58,6 +51,20 @@ def card(metrics: dict[str, Any]) -> str:
         f"{training['best_epoch']}; seed {configuration['seed']}; {versions}; on {metrics['environment']['device']}.",
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _errors(data: dict[str, Any], test: dict[str, Any]) -> list[str]:
+    """The rows of the table of errors; physical ones for each output, since outputs may have different units."""
+    rows = {f"{metric}, standardised": error for metric, error in test["errors"]["standardised"].items()}
+    by_output = test.get("errors_by_output") or {data["outputs"][0]: test["errors"]}
+    for name, errors in by_output.items():
+        of = f"{name} " if len(by_output) > 1 else ""
+        unit = data["units"].get(name, "the own units of the data")
+        rows |= {f"{metric}, {of}in {unit}": error for metric, error in errors["physical"].items()}
+    return [
+        f"| {label.replace('_', ' ')} | {error_text(error['all'])} | {error_text(error['last'])} |"
+        for label, error in rows.items()
+    ]
 
 
 def training_command(configuration: dict[str, Any]) -> str:

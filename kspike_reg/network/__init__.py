@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING
 from kspike_reg.lazy import lazy
 
 if TYPE_CHECKING:
-    from kspike_reg.network.kinds import BASELINES, KINDS, SPIKING
-    from kspike_reg.network.physical import PhysicalModel, Standardise, in_physical_units
-    from kspike_reg.network.probes import Record, Recording, record, spiking_layers
-    from kspike_reg.network.regression import build, compile_for_regression
+    from kspike_reg.network.kinds import BASELINES as BASELINES, KINDS as KINDS, SPIKING as SPIKING
+    from kspike_reg.network.physical import (
+        PhysicalModel as PhysicalModel,
+        Standardise as Standardise,
+        in_physical_units as in_physical_units,
+    )
+    from kspike_reg.network.probes import (
+        Record as Record,
+        Recording as Recording,
+        record as record,
+        spiking_layers as spiking_layers,
+    )
+    from kspike_reg.network.regression import build as build, compile_for_regression as compile_for_regression
 
 # Public names by the module that holds them.
 _HOMES = {

@@ -42,9 +42,10 @@ def build(
         inputs - depth x spiking(units) - decoding(units) - population(population) - mean(outputs)
 
     The last spiking layer emits its membrane to two layers of leaky integrators, whose mean is the output. The
-    baselines have conventional layers instead of the spiking ones and linear dense layers instead of the integrators. Decays and thresholds start as in the paper, at 0.1 (SLSTM: thresholds and the readout's decays
-    uniform in [0, 1)), kernels and biases uniform within 1 / sqrt(fan in), as PyTorch starts linear layers, and the
-    biases of forget gates at one, as Keras starts them.
+    baselines have conventional layers instead of the spiking ones and linear dense layers instead of the integrators.
+    Decays and thresholds start as in the paper, at 0.1 (SLSTM: thresholds and the readout's decays uniform in [0, 1)),
+    kernels and biases uniform within 1 / sqrt(fan in), as PyTorch starts linear layers, and the biases of forget gates
+    at one, as Keras starts them.
 
     Args:
         kind: a name in `network.SPIKING`, "lif", "rlif", "slstm", or in `network.BASELINES`, "dense", "rnn", "gru",

@@ -6,12 +6,17 @@ from kspike_reg.lazy import lazy
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING
 
 if TYPE_CHECKING:
-    from kspike_reg.neurons.engines import engine, road, set_engine, set_road
-    from kspike_reg.neurons.leaky import LeakyIntegrator, LeakyIntegratorCell
-    from kspike_reg.neurons.lif import LIF, LIFCell
-    from kspike_reg.neurons.population import PopulationMean
-    from kspike_reg.neurons.rlif import RLIF, RLIFCell
-    from kspike_reg.neurons.slstm import SLSTM, SLSTMCell
+    from kspike_reg.neurons.engines import (
+        engine as engine,
+        road as road,
+        set_engine as set_engine,
+        set_road as set_road,
+    )
+    from kspike_reg.neurons.leaky import LeakyIntegrator as LeakyIntegrator, LeakyIntegratorCell as LeakyIntegratorCell
+    from kspike_reg.neurons.lif import LIF as LIF, LIFCell as LIFCell
+    from kspike_reg.neurons.population import PopulationMean as PopulationMean
+    from kspike_reg.neurons.rlif import RLIF as RLIF, RLIFCell as RLIFCell
+    from kspike_reg.neurons.slstm import SLSTM as SLSTM, SLSTMCell as SLSTMCell
 
 
 def _homes() -> dict[str, str]:

@@ -199,9 +199,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__}: expected the cell to define `advance`, one step")
 
-    def call(
-        self, inputs: Tensor, states: Sequence[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def call(self, inputs: Tensor, states: Sequence[Tensor], training: bool = False) -> tuple[Tensor, list[Tensor]]:
         return self.advance(self.project(inputs, training), states, training)
 
     def get_initial_state(self, batch_size: Any = None) -> list[Tensor]:

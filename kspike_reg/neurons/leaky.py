@@ -44,9 +44,7 @@ class LeakyIntegratorCell(LeakyCell):
     state_names = ("membrane",)
     parameter_names = ("decay",)
 
-    def advance(
-        self, current: Tensor, states: Sequence[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def advance(self, current: Tensor, states: Sequence[Tensor], training: bool = False) -> tuple[Tensor, list[Tensor]]:
         membrane = leaky_integrator_step(current, states[0], decay=self.decay)
         return membrane, [membrane]
 

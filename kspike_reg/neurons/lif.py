@@ -74,9 +74,7 @@ class LIFCell(SpikingCell, LeakyCell):
     state_names = ("spikes", "membrane")
     parameter_names = ("threshold", "decay")
 
-    def advance(
-        self, current: Tensor, states: Sequence[Tensor], training: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
+    def advance(self, current: Tensor, states: Sequence[Tensor], training: bool = False) -> tuple[Tensor, list[Tensor]]:
         spikes, membrane = self.unpack(states)
         states = self.pack(self.step(current, membrane, spikes, training))
         return states[0], states

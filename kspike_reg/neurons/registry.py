@@ -3,11 +3,12 @@
 A new neuron is one file with its step, its cell and its layer, and one line here.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 from kspike_reg.registry import Registry
 
-__all__ = ["INTEGRATORS", "OUTPUTS", "RESETS", "SPIKING", "kind_of"]
+__all__ = ["INTEGRATORS", "OUTPUTS", "RESETS", "SPIKING", "kind_of", "kind_of_layer"]
 
 # Layers that fire, and layers that only integrate; the cell of a layer X is called XCell.
 SPIKING = Registry(
@@ -30,8 +31,15 @@ def kind_of(cell_class: type) -> str | None:
 
     A subclass may compute something else, so what is written for a neuron by its name must not serve it.
     """
+    return next((name for name, layer in _layers() if layer.cell_class is cell_class), None)
+
+
+@cache
+def kind_of_layer(layer_class: type) -> str | None:
+    """The registered name of a layer class, likewise."""
+    return next((name for name, layer in _layers() if layer is layer_class), None)
+
+
+def _layers() -> Iterator[tuple[str, type]]:
     for registry in (SPIKING, INTEGRATORS):
-        for name in registry:
-            if registry[name].cell_class is cell_class:
-                return name
-    return None
+        yield from registry.items()

@@ -4,7 +4,7 @@ from itertools import cycle
 
 import numpy as np
 
-from kspike_reg.plotting.style import BESIDE, BLACK, COLOURS, LINES, MARKERS, own_axes, plain_numbers, styles
+from kspike_reg.plotting.style import BLACK, COLOURS, LINES, MARKERS, OUTSIDE, own_axes, plain_numbers, styles
 
 __all__ = ["break_even", "energy_bars", "pareto"]
 
@@ -40,7 +40,7 @@ def energy_bars(joules, incomplete=(), axes=None):
     axes.grid(axis="y", alpha=0.3)
     if incomplete:
         axes.plot([], [], linestyle="", marker="$+$", color=BLACK, label="more, without a price")
-    axes.legend(fontsize="small", **BESIDE)
+    axes.legend(fontsize="small", **OUTSIDE)
     return axes
 
 
@@ -67,7 +67,7 @@ def break_even(rates, spiking, dense, here=None, axes=None):
     axes.set(xlabel="spikes per neuron and step", ylabel=ENERGY, xlim=(rates[0], rates[-1]))
     plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", **BESIDE)
+    axes.legend(fontsize="small", **OUTSIDE)
     return axes
 
 
@@ -93,5 +93,5 @@ def pareto(series, error_label, axes=None):
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", **BESIDE)
+    axes.legend(fontsize="small", **OUTSIDE)
     return axes

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
 from kspike_reg.metrics import rank_correlation
-from kspike_reg.plotting.style import BESIDE, BLACK, BLUE, MARKERS, VERMILION, own_axes, plain_numbers, styles
+from kspike_reg.plotting.style import BLACK, BLUE, MARKERS, OUTSIDE, VERMILION, own_axes, plain_numbers, styles
 
 __all__ = ["calibration", "error_histogram", "error_lines", "sample_errors", "seed_errors"]
 
@@ -39,7 +39,7 @@ def error_lines(
     axes.xaxis.set_minor_locator(NullLocator())
     plain_numbers(axes.yaxis)
     axes.grid(alpha=0.3)
-    axes.legend(**({} if len(errors) <= 6 else BESIDE))
+    axes.legend(**({} if len(errors) <= 6 else OUTSIDE))
     return axes
 
 

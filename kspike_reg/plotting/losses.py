@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from kspike_reg.plotting.style import BESIDE, BLACK, BLUE, VERMILION, own_axes, styles
+from kspike_reg.plotting.style import BLACK, BLUE, OUTSIDE, VERMILION, own_axes, styles
 
 __all__ = ["learning_curves", "loss_curves"]
 
@@ -49,5 +49,5 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], axes
     axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
     axes.grid(alpha=0.3)
     # Next to the axes where the legend is too long to fit inside.
-    axes.legend(fontsize="x-small", **({} if len(histories) <= 6 else BESIDE))
+    axes.legend(fontsize="x-small", **({} if len(histories) <= 6 else OUTSIDE))
     return axes

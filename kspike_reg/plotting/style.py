@@ -17,7 +17,6 @@ from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 
 __all__ = [
-    "BESIDE",
     "BLACK",
     "BLUE",
     "COLOURS",
@@ -25,6 +24,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "ORANGE",
+    "OUTSIDE",
     "SKY",
     "VERMILION",
     "PathsLike",
@@ -43,7 +43,7 @@ COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*X"
 # Places a legend next to the axes, where it would hide curves inside them.
-BESIDE = {"bbox_to_anchor": (1.01, 1), "loc": "upper left"}
+OUTSIDE = {"bbox_to_anchor": (1.01, 1), "loc": "upper left"}
 
 # `datasets.Paths`. Figures read its attributes alone, so that they need not import the data sets.
 PathsLike: TypeAlias = Any

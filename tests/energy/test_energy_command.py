@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from kspike_reg import build, datasets
 from kspike_reg.cli import main
-from kspike_reg.cli.arguments import DEVICES as SHOWN
+from kspike_reg.cli.commands.energy import DEFAULT_DEVICES as SHOWN
 from kspike_reg.energy import DEVICES, profile, read_device
 from kspike_reg.network import saving
 from kspike_reg.network.physical import in_physical_units, scaling_of

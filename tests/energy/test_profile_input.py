@@ -88,7 +88,9 @@ def around(*layers):
 
 def test_a_layer_that_nobody_registered_is_refused():
     model = around(keras.layers.Dense(4), Odd(3, name="strange"))
-    with pytest.raises(InputError, match=r"'strange' of class Odd has no registered cost.*register_layer\(Odd, function\)"):
+    with pytest.raises(
+        InputError, match=r"'strange' of class Odd has no registered cost.*register_layer\(Odd, function\)"
+    ):
         profile(model, DATA)
     register_layer(Odd, lambda layer, shape: Cost(inputs=Synapses("kernel", fan_out=layer.units)))
     try:

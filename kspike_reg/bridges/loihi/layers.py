@@ -148,10 +148,10 @@ def _chip_layer(node: Node, inputs: list, layers: dict[str, ChipLayer], caller: 
     layer, cell = node.layer, node.cell
     place = f"{caller}: the layer {node.name!r}"
     if cell.kind not in NEURONS:
-        gates = ", whose gates multiply" if cell.projections > 1 else ""
+        why = "; its gates multiply" if cell.projections > 1 else ""
         raise InputError(
-            f"{place} of class {type(cell).__name__} cannot run on the chip{gates}; it runs "
-            f"{' and '.join(kind.upper() for kind in NEURONS)}, so train those"
+            f"{place} of class {type(cell).__name__} cannot run on the chip{why}; train a network of "
+            f"{' or '.join(kind.upper() for kind in NEURONS)}"
         )
     if cell.reset != "zero":
         raise InputError(

@@ -206,9 +206,7 @@ class _Builder:
             )
         for option in ("go_backwards", "stateful", "return_state"):
             if getattr(node.layer, option, False):
-                raise InputError(
-                    f"{place} has {option}=True, which no simulator can do step by step; set it to False"
-                )
+                raise InputError(f"{place} has {option}=True, which no simulator can do step by step; set it to False")
         precision = keras.backend.standardize_dtype(layer.compute_dtype)
         if precision != "float32":
             raise InputError(

@@ -15,6 +15,7 @@ from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE, graph_of
 from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons.population import PopulationMean
+from kspike_reg.neurons.registry import kind_of_layer
 
 __all__ = ["matrix_of", "to_nir"]
 
@@ -211,7 +212,7 @@ SEVERAL = (keras.layers.Add, keras.layers.Concatenate)
 
 def _exporter_of(node):
     kind = type(node.layer)
-    is_ours = node.cell is not None and node.cell.kind in NEURONS and hasattr(node.layer, "cell_class")
+    is_ours = kind_of_layer(kind) in NEURONS
     if not is_ours and kind not in EXPORTERS:
         why = "NIR has no primitive for it"
         if node.cell is not None and node.cell.projections > 1:

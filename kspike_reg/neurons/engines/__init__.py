@@ -46,9 +46,7 @@ def set_engine(name: str | None) -> None:
     """
     global _forced
     if name is not None and name not in ENGINES:
-        raise InputError(
-            f"set_engine: unknown engine {name!r}; choose one of {', '.join(map(repr, ENGINES))}, or None"
-        )
+        raise InputError(f"set_engine: unknown engine {name!r}; choose one of {', '.join(map(repr, ENGINES))}, or None")
     _forced = name
 
 

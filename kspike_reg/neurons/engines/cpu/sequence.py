@@ -9,9 +9,7 @@ from functools import cache
 import numpy as np
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.engines.cpu import loops, memory
-from kspike_reg.neurons.engines.cpu import matmul as products
-from kspike_reg.neurons.engines.cpu import surrogate_derivatives as slopes
+from kspike_reg.neurons.engines.cpu import loops, matmul as products, memory, surrogate_derivatives as slopes
 from kspike_reg.neurons.engines.cpu.kernels import Kernel
 
 __all__ = ["Sequence"]
