@@ -1,7 +1,7 @@
-"""All that decides the result of one run."""
+"""The configuration of a run: everything that decides its result."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ LEAST_MEAN_SQUARE = 0.1
 
 @dataclass(frozen=True)
 class Configuration:
-    """All that decides a run's result; the defaults are the paper's.
+    """Everything that decides a run's result; the defaults are the paper's.
 
     Args:
         task: a name in `datasets.TASKS`; None where `data` is given.
@@ -78,7 +78,7 @@ class Configuration:
     early_stopping: int | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, list):  # as JSON and the command line give them
                 object.__setattr__(self, name, tuple(value))
@@ -114,27 +114,27 @@ class Configuration:
                 )
 
     @classmethod
-    def of_record(cls, record):
+    def of_record(cls, record: dict[str, Any]) -> "Configuration":
         """The configuration that a configuration.json or the metrics of a run tell of, a dictionary."""
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
-    def changed(self, other):
+    def changed(self, other: "Configuration") -> dict[str, tuple[Any, Any]]:
         """What differs from another configuration, `other`: pairs (here, there) by the name of the field."""
         here, there = asdict(self), asdict(other)
         return {name: (here[name], there[name]) for name in here if here[name] != there[name]}
 
     @property
-    def sizes(self):
+    def sizes(self) -> tuple[int, ...]:
         """Paths for training, validation and test; of a task."""
         papers = datasets.TASKS[self.task].sizes
         return papers if self.training_paths is None else (self.training_paths, *papers[1:])
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Steps of a path; of a task."""
         return datasets.TASKS[self.task].timesteps if self.timesteps is None else self.timesteps
 
-    def load_data(self):
+    def load_data(self) -> list[datasets.Paths]:
         """Training, validation and test set, as `datasets.Paths`.
 
         Raises:
@@ -190,7 +190,7 @@ class Configuration:
             warmup_steps=rising,
         )
 
-    def weights(self, targets, mask):
+    def weights(self, targets: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
         """Weight of each step in the loss, shape (n, T), zero for padding; None where all are equal.
 
         Args:

@@ -56,10 +56,7 @@ def run(
     # Errors in the data and the settings are found before anything is written.
     sets = configuration.load_data()
     first = sets[0]
-    scaling = (
-        datasets.Standardiser.fit(first.inputs, first.input_names, first.mask),
-        datasets.Standardiser.fit(first.targets, first.target_names, first.mask),
-    )
+    scaling = _scaling(first)
     model = configuration.build(first)
     if tensorboard:
         training.require_tensorboard()
@@ -91,12 +88,7 @@ def run(
         "test": evaluate(trained, test, outside="ignore"),
         "validation": evaluate(trained, validation, outside="ignore"),
         "untrained": untrained,
-        "training": {
-            "epochs": len(history["epoch"]),
-            "best_epoch": int(np.nanargmin(history["val_loss"])) + 1,
-            "best_validation_loss": float(np.nanmin(history["val_loss"])),
-            "seconds": history["seconds"][-1],
-        },
+        "training": _training(history),
         "data": _describe(sets),
         "environment": environment(),
         "configuration": identity,
@@ -110,6 +102,24 @@ def run(
     write_json(finished, metrics)
     training.forget(folder)
     return metrics
+
+
+def _training(history: dict[str, list[float]]) -> dict[str, Any]:
+    """What a training came to, from its history."""
+    return {
+        "epochs": len(history["epoch"]),
+        "best_epoch": int(np.nanargmin(history["val_loss"])) + 1,
+        "best_validation_loss": float(np.nanmin(history["val_loss"])),
+        "seconds": history["seconds"][-1],
+    }
+
+
+def _scaling(paths: datasets.Paths) -> tuple[datasets.Standardiser, datasets.Standardiser]:
+    """The standardisers of inputs and targets, from the training set."""
+    return (
+        datasets.Standardiser.fit(paths.inputs, paths.input_names, paths.mask),
+        datasets.Standardiser.fit(paths.targets, paths.target_names, paths.mask),
+    )
 
 
 def is_complete(folder: str | PathLike) -> bool:

@@ -76,20 +76,12 @@ def build(
             population that is no multiple of the outputs.
     """
     _choose("kind", kind, (*SPIKING, *BASELINES))
-    sizes = {"features": features, "outputs": outputs, "units": units, "population": population, "depth": depth}
-    if timesteps is not None:
-        sizes["timesteps"] = timesteps
-    require_whole("build", **sizes)
-    require_whole("build", least=0, seed=seed)
-    sizes = {name: int(size) for name, size in sizes.items()}
-    if population % outputs:
-        raise InputError(
-            f"build: a population of {population} neurons cannot be divided into {outputs} outputs in equal groups; "
-            f"choose a multiple of {outputs}, {outputs * math.ceil(population / outputs)} say"
-        )
-    surrogates.check(surrogate)
     _choose("reset", reset, RESETS)
     _choose("readout", readout, OUTPUTS)
+    surrogates.check(surrogate)
+    require_whole("build", least=0, seed=seed)
+    given = {"features": features, "outputs": outputs, "units": units, "population": population, "depth": depth}
+    sizes = _sizes(**given, **({} if timesteps is None else {"timesteps": timesteps}))
 
     seeds = iter(int(word) for word in np.random.SeedSequence(seed).generate_state(5 * (sizes["depth"] + 2)))
     inputs = keras.Input((timesteps, sizes["features"]), name="inputs")
@@ -103,6 +95,18 @@ def build(
     model = keras.Model(inputs, PopulationMean(sizes["outputs"], name="mean")(x), name=kind)
     compile_for_regression(model)
     return model
+
+
+def _sizes(**sizes: int) -> dict[str, int]:
+    """The sizes as integers, refused unless they are positive and the population divides into the outputs."""
+    require_whole("build", **sizes)
+    population, outputs = sizes["population"], sizes["outputs"]
+    if population % outputs:
+        raise InputError(
+            f"build: a population of {population} neurons cannot be divided into {outputs} outputs in equal groups; "
+            f"choose a multiple of {outputs}, {outputs * math.ceil(population / outputs)} say"
+        )
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def compile_for_regression(

@@ -98,7 +98,9 @@ class NeuronLayer(keras.layers.RNN):
         """Number of neurons."""
         return self.cell.units
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: Tensor, initial_state: Sequence[Tensor], mask: Tensor | None, training: bool = False
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         output = self.cell.output_state
         call = Call(sequences, initial_state, (output,), mask, training, every_step=self.return_sequences)
         found = engines.choose(self, call).run(self, call)

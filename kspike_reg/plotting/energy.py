@@ -1,8 +1,12 @@
 """What networks cost."""
 
+from collections.abc import Collection, Mapping
 from itertools import cycle
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from kspike_reg.plotting.style import BLACK, COLOURS, LINES, MARKERS, OUTSIDE, own_axes, plain_numbers, styles
 
@@ -11,7 +15,9 @@ __all__ = ["break_even", "energy_bars", "pareto"]
 MICRO, ENERGY = 1e6, "energy for one path / µJ"
 
 
-def energy_bars(joules, incomplete=(), axes=None):
+def energy_bars(
+    joules: Mapping[str, Mapping[str, float]], incomplete: Collection[tuple[str, str]] = (), axes: Axes | None = None
+) -> Axes:
     """The energy of each layer for one path, a bar for each device; layers that cost nothing anywhere are left out.
 
     Args:
@@ -44,7 +50,13 @@ def energy_bars(joules, incomplete=(), axes=None):
     return axes
 
 
-def break_even(rates, spiking, dense, here=None, axes=None):
+def break_even(
+    rates: ArrayLike,
+    spiking: Mapping[str, ArrayLike],
+    dense: Mapping[str, float],
+    here: float | None = None,
+    axes: Axes | None = None,
+) -> Axes:
     """The energy of a spiking network against its spike rate, and that of the same network computed densely.
 
     Args:
@@ -60,7 +72,7 @@ def break_even(rates, spiking, dense, here=None, axes=None):
     axes = own_axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
         axes.loglog(rates, np.multiply(line, MICRO), color=colour, linewidth=1.5, label=f"spiking, {name}")
-    for (name, level), colour, line in zip(dense.items(), COLOURS, LINES[1:], strict=False):
+    for (name, level), colour, line in zip(dense.items(), COLOURS[len(spiking) :], LINES[1:], strict=False):
         axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
     if here is not None:
         axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label="as trained")
@@ -71,7 +83,7 @@ def break_even(rates, spiking, dense, here=None, axes=None):
     return axes
 
 
-def pareto(series, error_label, axes=None):
+def pareto(series: Mapping[str, Any], error_label: str, axes: Axes | None = None) -> Axes:
     """Energy against error, with the points that no other beats in both.
 
     Args:

@@ -59,13 +59,7 @@ def spike_raster(
     time = paths.steps[path, steps]
     marked = np.unique(np.linspace(0, len(time) - 1, MARKED).round().astype(int))
     for panel, (name, record), colour in zip(rasters, records.items(), cycle(COLOURS), strict=False):
-        spikes = np.asarray(record.spikes[path, steps])
-        neurons = np.argsort(_mean_times(spikes), kind="stable")
-        fired, place = np.nonzero(spikes[:, neurons])
-        panel.vlines(time[fired], place - 0.45, place + 0.45, color=colour, linewidth=_thickness(len(time)))
-        panel.set(ylim=(-1, len(neurons)), yticks=(0, len(neurons) - 1), ylabel=f"{name}\nneuron")
-        panel.set_yticklabels(["1", str(len(neurons))])
-        panel.tick_params(labelbottom=False)
+        _draw_spikes(panel, name, np.asarray(record.spikes[path, steps]), time, colour)
     below.plot(time, paths.inputs[path, steps, feature], color=BLACK, linewidth=1.5)
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
     below.set(xlabel="step", ylabel=label_of(paths.input_names[feature], paths.units))
@@ -74,21 +68,36 @@ def spike_raster(
         for step in time[marked]:
             panel.axvline(step, color=BLACK, linewidth=0.5, alpha=0.35, zorder=0)
     over = paths.inputs[path, steps, feature] if across is None else np.asarray(across)[path, steps]
-    curve.plot(over, paths.targets[path, steps, output], color=BLACK, linewidth=1.5, label="reference")
-    if prediction is not None:
-        style = {"color": VERMILION, "linestyle": "--", "linewidth": 1.5}
-        curve.plot(over, prediction[path, steps, output], label="network", **style)
+    predicted = None if prediction is None else prediction[path, steps, output]
+    _draw_curve(curve, over, paths.targets[path, steps, output], predicted, time, marked)
+    over_label = label_of(paths.input_names[feature], paths.units) if label is None else label
+    curve.set(xlabel=over_label, ylabel=label_of(paths.target_names[output], paths.units))
+    return np.array(axes, dtype=object)
+
+
+def _draw_spikes(panel, name, spikes, time, colour):
+    """The spikes of one layer, shape (T, units), its neurons sorted by their mean time of firing."""
+    neurons = np.argsort(_mean_times(spikes), kind="stable")
+    fired, place = np.nonzero(spikes[:, neurons])
+    panel.vlines(time[fired], place - 0.45, place + 0.45, color=colour, linewidth=_thickness(len(time)))
+    panel.set(ylim=(-1, len(neurons)), yticks=(0, len(neurons) - 1), ylabel=f"{name}\nneuron")
+    panel.set_yticklabels(["1", str(len(neurons))])
+    panel.tick_params(labelbottom=False)
+
+
+def _draw_curve(curve, over, reference, predicted, time, marked):
+    """The target of one path over another quantity, with some steps numbered."""
+    curve.plot(over, reference, color=BLACK, linewidth=1.5, label="reference")
+    if predicted is not None:
+        curve.plot(over, predicted, color=VERMILION, linestyle="--", linewidth=1.5, label="network")
     for step in marked:
-        place = over[step], paths.targets[path, step, output]
+        place = over[step], reference[step]
         curve.plot(*place, "o", color="white", markeredgecolor=BLACK, markersize=5)
         curve.annotate(f"{time[step]:g}", place, textcoords="offset points", xytext=(6, -10), fontsize="small")
     curve.plot([], [], "o", color="white", markeredgecolor=BLACK, markersize=5, label="step, numbered")
-    over_label = label_of(paths.input_names[feature], paths.units) if label is None else label
-    curve.set(xlabel=over_label, ylabel=label_of(paths.target_names[output], paths.units))
     curve.margins(0.08)
     curve.grid(alpha=0.3)
     curve.legend()
-    return np.array(axes, dtype=object)
 
 
 def membrane_traces(
