@@ -7,12 +7,12 @@ from kspike_reg.neurons import LeakyIntegrator, PopulationMean
 from oracles.weights import draw, draw_on_a_grid
 
 FEATURES, UNITS, INTEGRATORS, OUTPUTS = 2, 5, 6, 3
-# Decays at the ends, one too small for 1 - dt / tau in double precision, and two between.
+# Decays at both ends, one too small for 1 - dt / tau in double precision, and two in between.
 DECAYS = np.array([0.0, 1.0, 1e-20, 0.3, 0.875], "float32")
 
 
 def network(layer, drawn=draw, seed=0, **options):
-    """Two layers of the class, five neurons each, six leaky integrators, three outputs; the first hands on spikes."""
+    """Two layers of the class, five neurons each, six leaky integrators, three outputs; the first emits spikes."""
     first = {name: value for name, value in options.items() if name not in ("output", "return_sequences")}
     inputs = x = keras.Input((None, FEATURES), name="paths")
     x = layer(UNITS, return_sequences=True, name="first", **first)(x)
@@ -27,7 +27,7 @@ def network(layer, drawn=draw, seed=0, **options):
 
 
 def set_weights(model, drawn=draw, seed=0):
-    """Random weights for every cell; where they are not on the grid, decays from one end to the other too."""
+    """Random weights for every cell; where they are not on the grid, decays over the whole range too."""
     for number, layer in enumerate(layer for layer in model.layers if hasattr(layer, "cell")):
         cell = layer.cell
         for name, values in drawn(cell, cell.kernel.shape[0], seed + number).items():

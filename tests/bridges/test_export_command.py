@@ -33,7 +33,7 @@ def test_a_nir_file_holds_the_network(tmp_path, capsys):
 
     file = tmp_path / "network.nir"
     told = said(capsys, ["export", "lif-elasticity", "--to", "nir", "--out", file])
-    assert "lif_3 hands on its membrane" in told
+    assert "lif_3 emits its membrane before the reset" in told
     assert f"wrote {file}" in told
     inputs = datasets.elasticity(PATHS, timesteps=STEPS, seed=3).inputs
     trained = kspike_reg.load("lif-elasticity").predict(inputs, verbose=0)
@@ -66,7 +66,7 @@ def test_a_suffix_that_does_not_fit_is_refused(tmp_path, capsys):
     assert "expected a name that ends in .py" in said(capsys, words, status=2)
 
 
-def test_a_report_on_loihi_wants_data(tmp_path, capsys):
+def test_a_report_on_loihi_needs_data(tmp_path, capsys):
     words = ["export", "lif-elasticity-loihi", "--to", "loihi-report", "--out", tmp_path / "a.md"]
     assert "by --data" in said(capsys, words, status=2)
     assert not list(tmp_path.iterdir())
@@ -82,7 +82,7 @@ def test_a_report_on_loihi(tmp_path, capsys, data):
     assert (report["paths"], report["time"]) == (PATHS, STEPS)
 
 
-def test_slstm_is_no_nir(tmp_path, capsys):
+def test_slstm_cannot_be_exported_to_nir(tmp_path, capsys):
     pytest.importorskip("nir", reason="nir is not installed, see the extra nir")
     words = ["export", "slstm-hardening", "--to", "nir", "--out", tmp_path / "a.nir"]
     assert "cannot express the layer 'slstm_1'" in said(capsys, words, status=2)

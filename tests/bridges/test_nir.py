@@ -5,11 +5,11 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from kspike_reg.bridges.nir.files.parameters import FORMS
 
 import kspike_reg
 from bridges.nir_networks import cut, draw_on_a_grid, network, paths, paths_on_a_grid, set_weights
 from kspike_reg.bridges.nir.files import from_nir, read_nir, to_nir, write_nir
+from kspike_reg.bridges.nir.parameters import FORMS
 from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator, PopulationMean
 from oracles import nir_loop
@@ -41,7 +41,7 @@ def through_a_file(model, folder, **options):
 
 
 def assert_alike(model, back, inputs):
-    """The same answers, and no trivial ones."""
+    """Equal outputs that are not constant."""
     expected, received = (numpy_of(each(inputs)) for each in (model, back))
     assert np.std(expected) > 0
     np.testing.assert_array_equal(received, expected, strict=True)
@@ -84,8 +84,8 @@ def test_a_network_in_physical_units_keeps_its_spread(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("reset", "output"), [("subtract", "spikes"), ("subtract", "membrane"), ("none", "spikes")])
-def test_the_exact_form_is_ours_for_every_reader(kind, reset, output):
-    """A reader of NIR's definitions, which knows no metadata, gets the same numbers, on the threshold too.
+def test_every_reader_computes_our_network_from_the_exact_form(kind, reset, output):
+    """A reader that follows NIR's definitions and ignores metadata gets the same numbers.
 
     On the grid all sums are exact, but 1 - dt / tau and r dt / tau are not: 1e-12 is some thousand roundings in double
     precision. The spikes are compared on membranes off their thresholds; on them, see the test of ties.
@@ -103,7 +103,7 @@ def test_the_exact_form_is_ours_for_every_reader(kind, reset, output):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_zero_reset_is_ours_for_every_reader(kind, form):
+def test_every_reader_computes_our_network_with_a_zero_reset(kind, form):
     layer, options = KINDS[kind]
     model = network(layer, draw_on_a_grid, reset="zero", **options)
     graph, inputs = to_nir(model, form=form), paths_on_a_grid() + np.float32(1 / 64)
@@ -164,7 +164,7 @@ def test_the_numbers_are_those_of_nir():
 
 
 def test_recurrences_are_subgraphs():
-    """Input, neurons, and the matrix through which they hear themselves: rows are targets, as in every NIR matrix."""
+    """Input, neurons, and the matrix that feeds their spikes back: rows are targets, as in every NIR matrix."""
     for recurrence in ("dense", "one_to_one"):
         model = network(RLIF, recurrence=recurrence)
         graph = to_nir(model)
@@ -198,7 +198,7 @@ def every_node(graph):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_shape_is_there(tmp_path, form):
+def test_every_node_has_its_shapes(tmp_path, form):
     write_nir(network(RLIF), tmp_path / "model.nir", form=form)
     graph = nir.read(tmp_path / "model.nir")  # with nir's own check of types
     assert graph.check_types()
@@ -213,17 +213,17 @@ def test_every_shape_is_there(tmp_path, form):
     assert float(graph.metadata["dt"]) == 1e-4
 
 
-def test_a_file_says_in_words_what_its_nodes_do_not(tmp_path):
+def test_the_metadata_say_in_words_what_the_nodes_do_not(tmp_path):
     write_nir(network(LIF, output="membrane"), tmp_path / "model.nir")
     assert nir.read(tmp_path / "model.nir").metadata["unsaid"] == (
         "first resets by subtracting its threshold one step later; "
         "second resets by subtracting its threshold one step later; "
-        "second hands on its membrane, as it is before the reset"
+        "second emits its membrane before the reset"
     )
 
 
 def test_several_inputs_and_outputs_keep_their_order(tmp_path):
-    """The names are against the alphabet, by which HDF5 sorts; sums, joints, a layer used twice, a nested model."""
+    """The names are not in the alphabetical order of HDF5; sums, joins, a layer called twice, a nested model."""
     strain, heat = keras.Input((None, 2), name="strain"), keras.Input((None, 3), name="heat")
     shared = LIF(4, return_sequences=True, name="shared", output="membrane")
     inner = keras.Sequential([keras.Input((None, 4)), LIF(4, return_sequences=True, name="shared")], name="inner")
@@ -247,7 +247,7 @@ def test_several_inputs_and_outputs_keep_their_order(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_an_input_heard_twice_over_and_a_model_without_layers(tmp_path):
+def test_an_input_added_to_itself_and_a_model_without_layers(tmp_path):
     start = keras.Input((None, 2), name="paths")
     twice = keras.Model(start, keras.layers.Add()([start, start]))
     np.testing.assert_array_equal(through_a_file(twice, tmp_path).predict(paths(), verbose=0), 2 * paths())
@@ -278,7 +278,7 @@ def test_other_precisions(tmp_path, policy):
 
 
 @pytest.mark.parametrize("form", ["unit_threshold", "unit_resistance"])
-def test_scaled_weights_in_double_precision_are_right_to_a_rounding_or_two(tmp_path, form):
+def test_scaled_weights_in_double_precision_return_to_within_two_roundings(tmp_path, form):
     """W g / g in double precision is W up to two roundings."""
     with double_precision():
         model = network(RLIF, dtype="float64")
@@ -318,7 +318,7 @@ def test_scalings_come_back_as_scalings(tmp_path):
     np.testing.assert_array_equal(to_nir(model).nodes["restore"].weight, [[1e-3, 0], [0, 80]])
 
 
-def test_numbers_that_another_tool_has_changed_win_over_our_metadata(tmp_path):
+def test_numbers_that_another_tool_has_changed_count_more_than_our_metadata(tmp_path):
     graph = to_nir(network(RLIF, reset="zero", recurrence="one_to_one"), form="unit_threshold")
     neurons = graph.nodes["first"].nodes["lif"]
     neurons.tau = np.full(5, 4e-4)  # decay 0.75; r stays, so that the gain of the input is r dt / tau
@@ -339,7 +339,7 @@ def test_numbers_that_another_tool_has_changed_win_over_our_metadata(tmp_path):
     np.testing.assert_array_equal(back.get_layer("mean").kernel.numpy(), np.arange(18.0).reshape(3, 6).T)
 
 
-def test_another_step_makes_other_decays():
+def test_the_step_changes_the_decays():
     """tau stays: twice the step leaks twice as much."""
     graph = to_nir(network(LIF), dt=1e-3)
     layer = from_nir(graph, dt=2e-3 / 4).get_layer("first")

@@ -1,7 +1,7 @@
-"""Our NIR files in the hands of others, snnTorch, Norse and NIRTorch, and a file of snnTorch in ours (extra bench).
+"""Our NIR files read by snnTorch, Norse and NIRTorch, and a file of snnTorch read by us (extra bench).
 
-Spikes are compared one by one. The readers compute in another order than we do, so each test sees to it that no
-membrane comes nearer to its threshold than rounding could carry it.
+Spikes are compared one by one. The readers compute in another order than we do, so each test checks that no membrane is
+so near to its threshold that rounding could decide whether it fires.
 """
 
 import warnings
@@ -39,7 +39,7 @@ def norse():
 
 
 def run(net, inputs):
-    """A PyTorch network step by step, its state handed on; the spikes or membranes of all steps."""
+    """Run a PyTorch network step by step, each from the state of the last; the spikes or membranes of all steps."""
     state, outputs = None, []
     with torch.no_grad():
         for step in range(inputs.shape[1]):
@@ -49,7 +49,7 @@ def run(net, inputs):
 
 
 def spiking_part(kind, seed=1, **options):
-    """Two spiking layers, and a check that their membranes stay off their thresholds on the test's paths."""
+    """Two spiking layers; checks that their membranes stay away from their thresholds on the test's paths."""
     layer, more = KINDS[kind]
     model = cut(network(layer, seed=seed, **more, **options), "second")
     for ours in model.layers[1:]:
@@ -62,7 +62,7 @@ def spiking_part(kind, seed=1, **options):
 
 def assert_same_spikes(model, theirs):
     ours = numpy_of(model(paths()))
-    assert 0.1 < ours.mean() < 0.9, "the spikes are all alike, the test compares nothing"
+    assert 0.1 < ours.mean() < 0.9, "a vacuous test: the neurons are almost silent or almost always fire"
     np.testing.assert_array_equal(theirs, ours)
 
 
@@ -74,7 +74,7 @@ def snntorch_of(file):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_snntorch_reads_a_zero_reset_as_it_is(tmp_path, kind, seed):
+def test_snntorch_computes_our_zero_reset(tmp_path, kind, seed):
     model = spiking_part(kind, seed, reset="zero")
     write_nir(model, tmp_path / "model.nir", form="unit_threshold")
     assert_same_spikes(model, run(snntorch_of(tmp_path / "model.nir"), paths()))
@@ -83,7 +83,7 @@ def test_snntorch_reads_a_zero_reset_as_it_is(tmp_path, kind, seed):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reset", ["subtract", "none"])
 def test_snntorch_can_be_set_to_our_other_resets(tmp_path, kind, reset):
-    """As it imports them it resets to zero at once, another network; the file says what to set."""
+    """After the import its neurons reset to zero at once, which is another network; docs/nir.md says what to set."""
     model = spiking_part(kind, reset=reset)
     write_nir(model, tmp_path / "model.nir", form="unit_threshold")
     net = snntorch_of(tmp_path / "model.nir")
@@ -99,8 +99,8 @@ def test_snntorch_can_be_set_to_our_other_resets(tmp_path, kind, reset):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NIRTorch of its own reader that Norse uses
-def test_norse_reads_a_zero_reset_as_it_is(tmp_path, kind, seed):
-    """It leaves r out, so our form makes it one; a decay of one is then a weight of 2^55, and no less right."""
+def test_norse_computes_our_zero_reset(tmp_path, kind, seed):
+    """It ignores r, so our form makes it one; a decay of one then gives weights scaled by 2^55."""
     model = spiking_part(kind, seed, reset="zero")
     write_nir(model, tmp_path / "model.nir", form="unit_resistance")
     net = norse().from_nir(nir.read(tmp_path / "model.nir"), dt=1e-4)
@@ -155,7 +155,7 @@ def test_nirtorch_runs_the_exact_form_of_a_whole_network(tmp_path, kind, output)
 @pytest.mark.parametrize("recurrent", [False, True])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NIRTorch of its own writer that snnTorch uses
 def test_we_read_what_snntorch_writes(tmp_path, recurrent):
-    """Its neurons with a reset to zero at once, as its own reader takes them; decays and gains of its precision."""
+    """Its neurons with a reset to zero at once, as its own reader restores them; numbers in single precision."""
     from snntorch.export_nir import export_to_nir
 
     generator = torch.Generator().manual_seed(3)

@@ -1,4 +1,4 @@
-"""Graphs of other tools: NIR's own equations, one Euler step a step, checked against a plain reader of them."""
+"""Graphs of other tools: NIR's equations with one Euler step per step, compared with a plain reader of NIR."""
 
 import itertools
 
@@ -48,7 +48,7 @@ def chain(*middle, width=2):
 
 
 def loop(neurons, back):
-    """Neurons that hear themselves, as snnTorch and the NIR paper write them."""
+    """Neurons with a feedback of their own spikes, as snnTorch and the NIR paper write them."""
     width = np.array([len(neurons.r)])
     return nir.NIRGraph(
         {"in": nir.Input(width), "neurons": neurons, "back": back, "out": nir.Output(width)},
@@ -57,7 +57,7 @@ def loop(neurons, back):
 
 
 def flat_loop():
-    """The same without a subgraph, the edges in another order, and a matrix before and after."""
+    """The same without a subgraph, with the edges in another order and a matrix before and after."""
     neurons = nir.LIF(**leak(4), v_threshold=numbers(3, 4, 0.3, 0.9))
     nodes = {
         "out": nir.Output(np.array([3])),
@@ -72,7 +72,7 @@ def flat_loop():
 
 
 def firing_integrators():
-    """A leaky integrator behind a threshold, with a feedback of its own: spikes without a reset but this feedback."""
+    """A leaky integrator before a threshold, with a feedback of its own: spikes without any other reset."""
     nodes = {
         "in": nir.Input(np.array([2])),
         "encoder": affine(1, 3, 2),
@@ -85,8 +85,8 @@ def firing_integrators():
     return nir.NIRGraph(nodes, [*itertools.pairwise(names), ("fires", "back"), ("back", "membrane")])
 
 
-def two_ways():
-    """A sum of two ways, one of which is scaled; neurons without a matrix of their own."""
+def two_branches():
+    """A sum of two branches, one of which is scaled; neurons without a matrix of their own."""
     nodes = {
         "in": nir.Input(np.array([2])),
         "scale": nir.Scale(scale=np.array([0.5, -2.0])),
@@ -94,15 +94,15 @@ def two_ways():
         "neurons": nir.LIF(**leak(2), v_threshold=np.array([0.4, 0.7])),
         "out": nir.Output(np.array([2])),
     }
-    ways = [("in", "scale"), ("in", "mixed"), ("scale", "neurons"), ("mixed", "neurons"), ("neurons", "out")]
-    return nir.NIRGraph(nodes, ways)
+    edges = [("in", "scale"), ("in", "mixed"), ("scale", "neurons"), ("mixed", "neurons"), ("neurons", "out")]
+    return nir.NIRGraph(nodes, edges)
 
 
 GRAPHS = {
     "LIF": lambda: chain(affine(1, 4, 2), nir.LIF(**leak(4), v_threshold=numbers(2, 4, 0.3, 0.9))),
     "LIF with v_leak": lambda: chain(affine(1, 4, 2), nir.LIF(**leak(4, 0, -0.3), v_threshold=numbers(2, 4, 0.3, 0.9))),
     "LIF alone": lambda: chain(nir.LIF(**leak(2), v_threshold=np.array([0.3, 0.5]))),
-    "LIF behind Linear": lambda: chain(
+    "LIF after Linear": lambda: chain(
         nir.Linear(weight=np.array([[1.0, 0.5], [-1.0, 2.0], [0.3, 0.9]])),
         nir.LIF(**leak(3), v_threshold=np.array([0.3, 0.5, 0.7])),
     ),
@@ -127,12 +127,12 @@ GRAPHS = {
     ),
     "flat loop": flat_loop,
     "firing integrators": firing_integrators,
-    "two ways": two_ways,
+    "two branches": two_branches,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_graph_without_our_metadata_means_what_nir_says(tmp_path, name):
+def test_a_graph_without_our_metadata_follows_the_equations_of_nir(tmp_path, name):
     nir.write(tmp_path / "graph.nir", GRAPHS[name]())
     inputs = paths(time=11)
     model = read_nir(tmp_path / "graph.nir", dt=DT)
@@ -188,7 +188,7 @@ def test_the_step_is_the_graphs_own_or_the_callers_or_that_of_snntorch():
 
 @pytest.mark.parametrize("recurrence", ["dense", "one_to_one"])
 def test_the_exact_form_needs_no_metadata(recurrence):
-    """Without them the reset by subtraction is read as what it is, a feedback. The grid makes all sums exact."""
+    """Without them the reset by subtraction is read as a feedback. The grid makes all sums exact."""
     model = network(RLIF, draw_on_a_grid, recurrence=recurrence, output="membrane")
     graph = to_nir(model, form="exact")
     graph.metadata = {"dt": graph.metadata["dt"]}
@@ -209,8 +209,8 @@ def stripped(graph):
             node.metadata = {}
 
 
-def test_without_metadata_a_subtractive_reset_is_lost_and_said_to_be():
-    """What the documentation says that other readers make of the trained form: another network."""
+def test_without_metadata_a_reset_by_subtraction_is_lost_and_the_metadata_say_so():
+    """Other readers run another network from the trained form, as docs/nir.md says."""
     model = network(LIF)
     graph = to_nir(model)
     assert "subtracting" in graph.metadata["unsaid"]
@@ -222,7 +222,7 @@ def test_without_metadata_a_subtractive_reset_is_lost_and_said_to_be():
 
 
 class Tensor:
-    """Another tool's array, as Norse puts PyTorch's tensors into its graphs."""
+    """Another tool's array; Norse, for example, puts PyTorch's tensors into its graphs."""
 
     def __init__(self, values):
         self.values, self.shape = np.asarray(values), np.shape(values)
@@ -231,7 +231,7 @@ class Tensor:
         return np.array(self.values, dtype)
 
 
-def test_other_tools_arrays_are_read_and_left_alone():
+def test_arrays_of_other_tools_are_read_and_not_changed():
     graph, same = GRAPHS["LIF"](), GRAPHS["LIF"]()
     weight = graph.nodes["affine0"].weight = Tensor(graph.nodes["affine0"].weight)
     np.testing.assert_array_equal(numpy_of(from_nir(graph, dt=DT)(paths())), numpy_of(from_nir(same, dt=DT)(paths())))
@@ -241,4 +241,4 @@ def test_other_tools_arrays_are_read_and_left_alone():
 def test_names_of_nodes_become_names_of_layers():
     names = [layer.name for layer in from_nir(GRAPHS["RLIF"](), dt=DT).layers]
     assert names == ["in", "nirgraph1", "affine2"]
-    assert isinstance(from_nir(GRAPHS["two ways"](), dt=DT).layers[3], keras.layers.Add)
+    assert isinstance(from_nir(GRAPHS["two branches"](), dt=DT).layers[3], keras.layers.Add)

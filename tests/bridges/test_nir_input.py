@@ -1,4 +1,4 @@
-"""What can be wrong: with models to export, graphs and files to read, options, and the package nir itself."""
+"""Errors: models to export, graphs and files to read, options, and the package nir itself."""
 
 import itertools
 import sys
@@ -19,14 +19,14 @@ def nir():
 
 
 def refuses(*fragments):
-    """A context in which an InputError with these fragments must come."""
+    """A context that must raise an InputError with all of these fragments."""
     pattern = "(?s)" + "".join(f"(?=.*{fragment})" for fragment in fragments)
     return pytest.raises(InputError, match=pattern)
 
 
 @pytest.mark.parametrize("call", [to_nir, from_nir, read_nir, lambda model: write_nir(model, "model.nir")])
 def test_the_missing_package_is_named_with_its_extra(monkeypatch, call):
-    monkeypatch.setitem(sys.modules, "nir", None)  # import then raises as if it were not there
+    monkeypatch.setitem(sys.modules, "nir", None)  # import then raises as if it were not installed
     with refuses(r"needs the package 'nir'", r"pip install 'kspike_reg\[nir\]'"):
         call(None)
 
@@ -71,7 +71,7 @@ class Own(keras.Model):
         return inputs
 
 
-class Heir(LIF):
+class Subclass(LIF):
     pass
 
 
@@ -81,9 +81,9 @@ MODELS = {
         lambda: sequential(keras.Sequential([keras.Input((None, 2)), SLSTM(3, name="deep")], name="inner")),
         "'inner/deep' of type SLSTM",
     ),
-    "lstm": (lambda: build("lstm", units=3, population=2), "'lstm_1' of type LSTM", "no primitive", "that go: LIF"),
+    "lstm": (lambda: build("lstm", units=3, population=2), "'lstm_1' of type LSTM", "no primitive", "one of LIF"),
     "activation": (lambda: sequential(keras.layers.Dense(3, activation="relu", name="hidden")), "'hidden'", "'relu'"),
-    "a heir of ours": (lambda: sequential(Heir(3)), "of type Heir"),
+    "a subclass of ours": (lambda: sequential(Subclass(3)), "of type Subclass"),
     "a bare cell": (lambda: sequential(keras.layers.RNN(LIFCell(3))), "of type RNN"),
     "a mask": (lambda: sequential(keras.layers.Masking(), LIF(3)), "no primitive"),
     "backwards": (lambda: sequential(LIF(3, go_backwards=True)), "go_backwards=True"),
@@ -156,13 +156,13 @@ def without(graph, name):
     return graph
 
 
-def loose(nir):
+def without_input(nir):
     graph = chained(nir, lif(nir), check=False)
     graph.edges.remove(("in", "n0"))
     return graph
 
 
-def both_heard(nir):
+def both_used(nir):
     integrators = nir.LI(tau=np.full(3, 1e-3), r=np.ones(3), v_leak=np.zeros(3))
     return chained(nir, integrators, nir.Threshold(threshold=np.ones(3)), eye(nir), edges=[("n0", "n2")])
 
@@ -194,23 +194,23 @@ GRAPHS = {
     "infinite": (lambda nir: chained(nir, nir.Linear(weight=np.full((3, 3), np.inf))), "infinity in weight"),
     "no input": (
         lambda nir: nir.NIRGraph({"n": eye(nir), "out": nir.Output(np.array([3]))}, [("n", "out")], type_check=False),
-        "hears nothing",
+        "has no input",
     ),
     "no output": (
         lambda nir: nir.NIRGraph({"in": nir.Input(np.array([3])), "n": eye(nir)}, [("in", "n")], type_check=False),
         "0 nir.Output",
     ),
     "empty": (lambda nir: nir.NIRGraph({}, [], type_check=False), "0 nir.Input and 0 nir.Output"),
-    "nothing heard": (loose, "'n0' hears nothing"),
+    "neurons without input": (without_input, "'n0' has no input"),
     "a cycle of matrices": (lambda nir: chained(nir, eye(nir), eye(nir), edges=[("n1", "n0")]), "'n0', 'n1'", "cycle"),
     "a cycle over two layers": (lambda nir: chained(nir, lif(nir), lif(nir), edges=[("n1", "n0")]), "cycle"),
     "a cycle without a matrix": (lambda nir: chained(nir, lif(nir), eye(nir), edges=[("n0", "n0")]), "cycle"),
-    "integrators that hear themselves": (
+    "integrators that feed back without a threshold": (
         lambda nir: chained(nir, nir.I(r=np.ones(3)), eye(nir), edges=[("n1", "n0")]), "cycle"
     ),
-    "cuba": (lambda nir: chained(nir, cuba(nir)), "'n0' of type CubaLIF", "the nodes that go: Input"),
+    "cuba": (lambda nir: chained(nir, cuba(nir)), "'n0' of type CubaLIF", "one of Input"),
     "flatten": (lambda nir: chained(nir, nir.Flatten({"input": np.array([3])}, 0, -1)), "of type Flatten"),
-    "a lone threshold": (lambda nir: chained(nir, nir.Threshold(threshold=np.ones(3))), "Threshold", "behind LI"),
+    "a lone threshold": (lambda nir: chained(nir, nir.Threshold(threshold=np.ones(3))), "Threshold", "follows LI"),
     "a threshold behind a sum": (
         lambda nir: chained(nir, nir.I(r=np.ones(3)), nir.Threshold(threshold=np.ones(3)), edges=[("in", "n1")]),
         "'n1' of type Threshold",
@@ -219,7 +219,7 @@ GRAPHS = {
         lambda nir: chained(nir, nir.Affine(weight=np.eye(3), bias=np.ones(2))), "'n0'", "bias of shape (2,)"
     ),
     "no numbers": (lambda nir: chained(nir, nir.Linear(weight=np.full((3, 3), "1"))), "no real numbers in weight"),
-    "both heard": (both_heard, "'n0'", "'n1'", "one of them"),
+    "both used": (both_used, "'n0'", "'n1'", "one of them"),
     "reset to another value": (lambda nir: chained(nir, lif(nir, v_reset=0.3)), "'n0'", "v_reset=0.3"),
     "threshold of zero": (lambda nir: chained(nir, lif(nir, v_threshold=0.0)), "'n0'", "thresholds > 0"),
     "tau of zero": (lambda nir: chained(nir, lif(nir, tau=0.0)), "'n0'", "time constants > 0"),
@@ -230,7 +230,7 @@ GRAPHS = {
         ),
         "one axis", "received shape",
     ),
-    "several doors": (
+    "several inputs of a subgraph": (
         lambda nir: chained(
             nir,
             nir.NIRGraph(
@@ -241,17 +241,20 @@ GRAPHS = {
         ),
         "subgraph 'n0' has 2 inputs and 1 outputs",
     ),
-    "metadata that are no json": (lambda nir: damaged(nir, layer="{"), "'first' are damaged", "remove them"),
+    "metadata that are not JSON": (lambda nir: damaged(nir, layer="{"), "'first' are damaged", "remove them"),
     "metadata that are a list": (lambda nir: damaged(nir, layer="[1]"), "'first' are damaged"),
     "metadata with unknown options": (
         lambda nir: damaged(nir, layer='{"class": "LIF", "config": {"units": 5, "dilation": 2}}'),
         "'first' describe no layer", "dilation",
     ),
     "metadata of another class": (
-        lambda nir: damaged(nir, layer='{"class": "RLIF", "config": {}}'), "tell of a RLIF", "of a LIF"
+        lambda nir: damaged(nir, layer='{"class": "RLIF", "config": {}}'),
+        "metadata of 'first' describe a layer of class RLIF", "edges one of class LIF",
     ),
-    "a feedback against the metadata": (feedback_against_metadata, "tell of a LIF", "of a RLIF"),
-    "a reset against the metadata": (reset_against_metadata, "takes its threshold off"),
+    "a feedback against the metadata": (
+        feedback_against_metadata, "metadata of 'first' describe a layer of class LIF", "edges one of class RLIF"
+    ),
+    "a reset against the metadata": (reset_against_metadata, "no feedback subtracts its threshold"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""docs/nir.md agrees with the record of profiling/nir_consumers.py."""
+"""The tables of docs/nir.md are those of the record of profiling/nir_consumers.py."""
 
 import json
 from pathlib import Path

@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir.neurons import nodes_of, numbers_of, require_finite, unsaid
@@ -15,33 +18,33 @@ from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE, graph_of
 from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons.population import PopulationMean
-from kspike_reg.neurons.registry import kind_of_layer
+from kspike_reg.neurons.registry import INTEGRATORS, SPIKING, kind_of_layer
 
 __all__ = ["matrix_of", "to_nir"]
 
 
 def to_nir(model: keras.Model, *, dt: float = STEP, form: str = "trained") -> Any:
-    """The NIR graph of a trained network, with all that `from_nir` needs to give the same network back.
+    """The NIR graph of a trained network, with all that `from_nir` needs to restore the same network.
 
     A layer of ours becomes its projection, a `nir.Affine` (`nir.Linear` without a bias), and its neurons: `nir.LIF`,
-    `nir.LI`, or for RLIF a subgraph in which the spikes go back through a `nir.Linear`. Dense layers, scalings and
-    population means become `nir.Affine` and `nir.Linear`; sums are several edges into one node. What a `nir.LIF` cannot
-    express, the reset by subtraction and the membrane readout, is in the metadata, in words in `unsaid` and in
-    `kspike_reg` for `from_nir`; docs/nir.md says how other readers treat it.
+    `nir.LI`, or for RLIF a subgraph in which the spikes return through a `nir.Linear`. Dense layers, scalings and
+    population means become `nir.Affine` and `nir.Linear`; sums are several edges into one node. A `nir.LIF` cannot
+    express the reset by subtraction and the membrane readout. The metadata describe them, in words in `unsaid` and in
+    `kspike_reg` for `from_nir`; docs/nir.md says how other readers treat them.
 
     Args:
         model: a built functional or sequential model of LIF, RLIF, LeakyIntegrator, PopulationMean, Standardise,
-            linear Dense, Add, Concatenate (of features) and layers that do nothing in prediction, nested as deeply
-            as you like; any number of inputs, (batch, time, features), and of outputs.
+            linear Dense, Add, Concatenate (of features) and layers that do nothing in prediction, nested to any depth;
+            any number of inputs, (batch, time, features), and of outputs.
         dt: seconds that stand for one step, > 0; snnTorch reads every file with 1e-4.
-        form: how to write neurons, which `from_nir` reads all alike. "trained": thresholds and kernels as they are
-            trained. "unit_threshold": all thresholds one, for readers that know one a layer, as snnTorch's does.
-            "unit_resistance": r is 1, for readers that leave it out, as Norse's does. "exact": neurons that are no
-            `nir.LIF` as what they are, a leaky integrator (the membrane), a threshold and the feedback that resets,
-            so that every reader of NIR's own definitions computes what we compute.
+        form: how to write neurons; `from_nir` reads all forms alike. "trained": thresholds and kernels as trained.
+            "unit_threshold": all thresholds one, for readers that support one threshold per layer, such as snnTorch.
+            "unit_resistance": r is 1, for readers that ignore r, such as Norse. "exact": neurons that `nir.LIF` cannot
+            express as a leaky integrator (the membrane), a threshold and the feedback that resets, so that every reader
+            that follows NIR's definitions computes the same.
 
     Returns:
-        A `nir.NIRGraph` with all types; its metadata tell `dt`.
+        A `nir.NIRGraph` with all types; its metadata contain `dt`.
 
     Raises:
         InputError: a layer that NIR cannot express, or not in the exact form; a model that is not built or holds
@@ -79,15 +82,15 @@ def to_nir(model: keras.Model, *, dt: float = STEP, form: str = "trained") -> An
 
 
 class _Writer:
-    """The nodes and edges so far, and the choices that hold for all of them."""
+    """The nodes and edges so far, and the options that apply to all of them."""
 
-    def __init__(self, nir, dt, form):
+    def __init__(self, nir: ModuleType, dt: float, form: str) -> None:
         self.nir, self.dt, self.form = nir, dt, form
         self.nodes, self.edges = {}, []
 
-    def add(self, name, node, sources=()):
+    def add(self, name: str, node: Any, sources: Sequence[str] = ()) -> str:
         """Add a node that receives the sum of `sources`; its name, changed to one that readers accept."""
-        # HDF5 reads a slash as a folder, and PyTorch, where most readers live, takes no dots.
+        # HDF5 reads a slash as a folder; PyTorch, which most readers are based on, allows no dots.
         name = unique = re.sub(r"\W", "_", name)
         count = 1
         while unique in self.nodes:
@@ -97,36 +100,38 @@ class _Writer:
         self.edges += [(source, unique) for source in sources]
         return unique
 
-    def linear(self, name, weight, bias, sources, metadata=None):
+    def linear(
+        self, name: str, weight: NDArray, bias: NDArray | None, sources: Sequence[str], metadata: dict | None = None
+    ) -> str:
         """A node W x + b with W of shape (outputs, inputs), and b of shape (outputs,) or None."""
         require_finite(f"to_nir: the layer {name!r}", weight, bias)
         kind, parts = (self.nir.Linear, {}) if bias is None else (self.nir.Affine, {"bias": bias})
         return self.add(name, kind(weight=weight, **parts, metadata=metadata or {}), sources)
 
-    def relay(self, name, width, sources):
-        """A node that only sums."""
+    def relay(self, name: str, width: int, sources: Sequence[str]) -> str:
+        """A node that emits the sum of its inputs."""
         return self.linear(name, np.eye(width, dtype="float32"), None, sources)
 
-    def input(self, tensor):
+    def input(self, tensor: keras.KerasTensor) -> str:
         if len(tensor.shape) != 3 or tensor.shape[-1] is None:
             raise InputError(
                 f"to_nir: expected inputs of shape (batch, time, features), received {tuple(tensor.shape)} for "
-                f"{tensor.name!r}; a NIR graph says what happens in each step"
+                f"{tensor.name!r}; a NIR graph describes one step in time"
             )
         layer = keras.layers.InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
         return self.add(tensor.name, self.nir.Input(np.array(tensor.shape[-1:]), metadata=_carried(layer)))
 
-    def output(self, name, sources, width):
-        if len(sources) > 1:  # readers sum into nodes that compute, not into the way out
+    def output(self, name: str, sources: Sequence[str], width: int) -> str:
+        if len(sources) > 1:  # readers sum the inputs of nodes that compute, not those of an output
             sources = (self.relay(f"{name}_sum", width, sources),)
         return self.add(name, self.nir.Output(np.array([width])), sources)
 
 
 def _carried(layer, **arrays):
-    """Metadata from which `from_nir` makes the layer again; JSON, which every HDF5 file can hold."""
+    """Metadata from which `from_nir` restores the layer; JSON, which every HDF5 file can hold."""
     described = json.dumps(
         {"class": type(layer).__name__, "config": layer.get_config()},
-        default=lambda number: number.item(),  # NumPy's numbers, which users give as options
+        default=lambda number: number.item(),  # options may be NumPy's numbers
     )
     return {"kspike_reg": {"layer": described, **arrays}}
 
@@ -159,7 +164,7 @@ def _fixed(writer, node, sources):
     return (writer.linear(node.name, weight, bias, sources, _carried(node.layer)),)
 
 
-def matrix_of(layer, width):
+def matrix_of(layer: keras.layers.Layer, width: int) -> tuple[NDArray, NDArray | None]:
     """Weight (outputs, inputs) and bias, or None, of a `Standardise` or `PopulationMean` layer on `width` inputs."""
     if isinstance(layer, PopulationMean):
         group = width // layer.outputs
@@ -217,8 +222,8 @@ def _exporter_of(node):
         why = "NIR has no primitive for it"
         if node.cell is not None and node.cell.projections > 1:
             why = "its gates multiply functions of its state, and no NIR primitive multiplies two signals"
-        known = ", ".join([*NEURONS, *(layer.__name__ for layer in EXPORTERS)])
-        raise _refused(node, f"{why}; expected one of {known}")
+        known = [(SPIKING | INTEGRATORS)[name] for name in NEURONS]
+        raise _refused(node, f"{why}; expected one of {', '.join(layer.__name__ for layer in (*known, *EXPORTERS))}")
     if kind not in SEVERAL and len(node.inputs) != 1:
         raise _refused(node, "it is called with initial states as tensors; let the states start at zero")
     return _neurons if is_ours else EXPORTERS[kind]

@@ -2,6 +2,8 @@
 
 import json
 import re
+from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir.exporting import matrix_of
 from kspike_reg.bridges.nir.neurons import ROUNDING, neurons_from
 from kspike_reg.bridges.nir.parameters import STEP
-from kspike_reg.bridges.nir.wiring import wiring_of
+from kspike_reg.bridges.nir.wiring import Wiring, wiring_of
 from kspike_reg.errors import InputError
 from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons import PopulationMean
@@ -22,25 +24,25 @@ MODELS = {model.__name__: model for model in (keras.Model, PhysicalModel)}
 FIXED = {layer.__name__: layer for layer in (Standardise, PopulationMean)}
 
 
-def from_nir(graph, *, dt=None):
+def from_nir(graph: Any, *, dt: float | None = None) -> keras.Model:
     """The Keras network of a NIR graph.
 
-    What `to_nir` wrote comes back as the same layers with the same weights and predicts the same numbers, bit for bit
-    where weights are in single precision. Other tools' graphs are taken by NIR's equations, one step of Euler's
-    method a step: LIF and IF nodes become `LIF` layers that reset to zero, with a feedback through `nir.Linear` or
-    `nir.Affine` `RLIF` layers; LI and I nodes `LeakyIntegrator` layers, and with a `nir.Threshold` behind them LIF or
-    RLIF layers without a reset. Where our metadata contradict the numbers of their nodes, the numbers win.
+    A graph of `to_nir` becomes the same layers with the same weights and predicts the same numbers, bit for bit where
+    weights are in single precision. Graphs of other tools follow NIR's equations, with one Euler step per step of the
+    network: LIF and IF nodes become `LIF` layers that reset to zero, or `RLIF` layers if their spikes return through a
+    `nir.Linear` or `nir.Affine`. LI and I nodes become `LeakyIntegrator` layers, or LIF or RLIF layers without a reset
+    if a `nir.Threshold` follows them. If our metadata contradict the numbers of their nodes, the numbers count.
 
     Args:
-        graph: a `nir.NIRGraph`, as `to_nir` or `nir.read` gives it.
-        dt: seconds that stand for one step; None takes the graph's metadata, or 1e-4 s where they tell none.
+        graph: a `nir.NIRGraph`, as `to_nir` or `nir.read` returns it.
+        dt: seconds that stand for one step; None takes the graph's metadata, or 1e-4 s where they contain none.
 
     Returns:
-        An uncompiled `keras.Model` (`scaling.PhysicalModel` where it was one) from (batch, time, features); several
+        An uncompiled `keras.Model` (`network.PhysicalModel` where it was one) from (batch, time, features); several
         inputs and outputs are lists, in their order at export.
 
     Raises:
-        InputError: no sound graph, a node that our layers cannot express, or the package nir is missing.
+        InputError: a graph that is not sound, a node that our layers cannot express, or the package nir is missing.
     """
     nir = needed("nir", "nir", "from_nir")
     wiring = wiring_of(graph)
@@ -69,14 +71,14 @@ def _step(graph, dt):
     return float(dt)
 
 
-def _carried(node, who):
-    """What our exporter has put into a node's metadata, JSON unpacked; empty for other tools' nodes."""
+def _carried(node, label):
+    """The metadata of a node that our exporter wrote, JSON unpacked; empty for other tools' nodes."""
     carried = (node.metadata or {}).get("kspike_reg", {})
     try:
         carried = {key: json.loads(value) if isinstance(value, str) else value for key, value in carried.items()}
         carried.get("layer", {}).get("config", {}).get("name")
     except (AttributeError, json.JSONDecodeError) as error:
-        raise InputError(f"from_nir: the kspike_reg metadata of {who} are damaged ({error}); remove them") from error
+        raise InputError(f"from_nir: the kspike_reg metadata of {label} are damaged ({error}); remove them") from error
     return carried
 
 
@@ -88,21 +90,21 @@ def _in_order(tensors, names):
 
 
 class _Reader:
-    """The Keras tensors so far, by the node that gives them."""
+    """Builds the layers node by node; `values` has the Keras tensors so far, by the node that emits them."""
 
-    def __init__(self, nir, wiring, dt):
+    def __init__(self, nir: ModuleType, wiring: Wiring, dt: float) -> None:
         self.nir, self.wiring, self.dt = nir, wiring, dt
         self.values, self.inputs, self.outputs, self.names = {}, {}, {}, set()
         self.carried = {name: _carried(node, repr(name)) for name, node in wiring.nodes.items()}
-        # A neuron's only source, if it is a matrix that nothing else hears and that is no layer by itself, is its
-        # projection.
+        # The only input of neurons is their projection if it is a matrix, has no other consumer and was no layer of its
+        # own at export.
         self.projections = {
             name: source
             for name in wiring.feedback
-            if len(wiring.heard[name]) == 1
-            for source in wiring.heard[name]
+            if len(wiring.inputs[name]) == 1
+            for source in wiring.inputs[name]
             if isinstance(wiring.nodes[source], (nir.Linear, nir.Affine))
-            and wiring.hearers(source) == [name]
+            and wiring.consumers(source) == [name]
             and "layer" not in self.carried[source]
         }
         self.parts = {*self.projections.values(), *wiring.thresholds.values()}
@@ -118,27 +120,27 @@ class _Reader:
             nir.I: self._neurons,
         }
 
-    def read(self, name):
-        """Add what a node gives, unless it is read as a part of neurons."""
+    def read(self, name: str) -> None:
+        """Add the layer of a node, unless the node is read as a part of neurons."""
         node = self.wiring.nodes[name]
         if name in self.parts:
             return
         if type(node) not in self.readers:
             known = ", ".join(kind.__name__ for kind in self.readers)
             raise InputError(
-                f"from_nir: cannot express the node {name!r} of type {type(node).__name__}; the nodes that go: "
-                f"{known}, and Threshold behind LI or I"
+                f"from_nir: cannot express the node {name!r} of type {type(node).__name__}; expected one of {known}, "
+                "or a Threshold that alone follows LI or I"
             )
         self.readers[type(node)](name, node)
 
     def _config(self, name):
         return self.carried[name].get("layer", {}).get("config", {})
 
-    def _layer(self, name, kind, **settled):
-        """A layer of the class `kind`, by the configuration that its node carries; what the numbers settle counts."""
+    def _layer(self, name, kind, **options):
+        """A layer of the class `kind` by the configuration in its node's metadata; the given options override it."""
         config = self._config(name) if self.carried[name].get("layer", {}).get("class") == kind.__name__ else {}
         try:
-            return kind.from_config(config | settled | {"name": self._unused(self._label(name))})
+            return kind.from_config(config | options | {"name": self._unused(self._label(name))})
         except (KeyError, TypeError, ValueError, ImportError) as error:
             raise InputError(
                 f"from_nir: the kspike_reg metadata of {name!r} describe no layer ({type(error).__name__}: {error}); "
@@ -156,11 +158,11 @@ class _Reader:
         self.names.add(unused)
         return unused
 
-    def _heard(self, name):
-        """The sum of what a node hears."""
-        sources = [self.values[source] for source in self.wiring.heard[name]]
+    def _input_of(self, name):
+        """The sum of a node's inputs."""
+        sources = [self.values[source] for source in self.wiring.inputs[name]]
         if not sources:
-            raise InputError(f"from_nir: the node {name!r} hears nothing; expected an edge into it")
+            raise InputError(f"from_nir: the node {name!r} has no input; expected an edge into it")
         return sources[0] if len(sources) == 1 else keras.layers.Add(name=self._unused("sum"))(sources)
 
     def _input(self, name, node):
@@ -177,7 +179,7 @@ class _Reader:
         self.values[name] = self.inputs[name] = tensor
 
     def _output(self, name, node):
-        self.outputs[name] = self._heard(name)
+        self.outputs[name] = self._input_of(name)
 
     def _dense(self, name, node):
         weight = np.diag(node.scale) if isinstance(node, self.nir.Scale) else np.asarray(node.weight)
@@ -186,14 +188,14 @@ class _Reader:
             raise InputError(f"from_nir: expected a matrix as the weight of {name!r}, received shape {weight.shape}")
         layer = self._fixed(name, weight, bias)
         if layer is not None:
-            self.values[name] = layer(self._heard(name))
+            self.values[name] = layer(self._input_of(name))
             return
         layer = self._layer(name, keras.layers.Dense, units=len(weight), use_bias=bias is not None)
-        self.values[name] = layer(self._heard(name))
+        self.values[name] = layer(self._input_of(name))
         _assign(layer, kernel=weight.T, bias=bias)
 
     def _fixed(self, name, weight, bias):
-        """The layer without weights that a node carries, if its numbers are those of the node."""
+        """The layer without weights in the metadata of a node, if its numbers are those of the node; None otherwise."""
         kind = FIXED.get(self.carried[name].get("layer", {}).get("class"))
         if kind is None:
             return None
@@ -204,34 +206,35 @@ class _Reader:
         return None
 
     def _neurons(self, name, node):
-        wiring, projection, fires = self.wiring, self.projections.get(name), self.wiring.thresholds.get(name)
-        membrane_heard = any(other != fires for other in wiring.hearers(name))
-        if fires is not None and membrane_heard and wiring.hearers(fires):
+        wiring, projection, spikes = self.wiring, self.projections.get(name), self.wiring.thresholds.get(name)
+        membrane_is_used = any(other != spikes for other in wiring.consumers(name))
+        if spikes is not None and membrane_is_used and wiring.consumers(spikes):
             raise InputError(
-                f"from_nir: others hear both the membrane {name!r} and its spikes {fires!r}; a layer of ours gives one "
-                "of them"
+                f"from_nir: other nodes receive both the membrane {name!r} and its spikes {spikes!r}; a layer of ours "
+                "emits one of them"
             )
-        kind, settled, weights = neurons_from(
+        kind, options, weights = neurons_from(
             f"from_nir: the node {name!r}",
             node,
             wiring.nodes.get(projection),
             [wiring.nodes[each] for each in wiring.feedback[name]],
-            wiring.nodes.get(fires),
-            membrane_heard,
+            wiring.nodes.get(spikes),
+            membrane_is_used,
             self.carried[name],
             self.dt,
         )
         described = self.carried[name].get("layer")
         if described is None:
-            settled["return_sequences"] = True
+            options["return_sequences"] = True
         elif described.get("class") != kind.__name__:
             raise InputError(
-                f"from_nir: the metadata of {name!r} tell of a {described.get('class')}, its nodes and edges of a "
-                f"{kind.__name__}; remove the metadata kspike_reg to read it by NIR's equations alone"
+                f"from_nir: the metadata of {name!r} describe a layer of class {described.get('class')}, its nodes and "
+                f"edges one of class {kind.__name__}; remove the metadata kspike_reg to read it by NIR's equations "
+                "alone"
             )
-        layer = self._layer(name, kind, **settled)
-        self.values[name] = layer(self._heard(projection or name))
-        self.values[fires] = self.values[name]
+        layer = self._layer(name, kind, **options)
+        self.values[name] = layer(self._input_of(projection or name))
+        self.values[spikes] = self.values[name]
         _assign(layer.cell, **weights)
 
 
@@ -244,7 +247,7 @@ def _same(ours, theirs):
 
 
 def _assign(owner, **weights):
-    """Set weights by their names, in their own precision."""
+    """Set weights by their names, in the precision of each."""
     for name, value in weights.items():
         if value is not None:
             weight = getattr(owner, name)

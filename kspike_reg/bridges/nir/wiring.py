@@ -1,7 +1,9 @@
-"""Reading a NIR graph: subgraphs unfolded, recurrences found, nodes in an order of running."""
+"""Reading a NIR graph: subgraphs unfolded, recurrences found, nodes in the order of execution."""
 
 import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,31 +19,35 @@ class Wiring:
 
     Attributes:
         nodes: NIR nodes by name, those of subgraphs as "subgraph/node".
-        heard: for each node the names of those that it hears the sum of, recurrences left out.
-        feedback: for neurons the names of the `nir.Linear` or `nir.Affine` through which they hear their own last
-            spikes.
+        inputs: for each node the names of the nodes whose outputs it receives, summed; without recurrences.
+        feedback: for neurons the names of the `nir.Linear` or `nir.Affine` that feed back their own last spikes.
         thresholds: for leaky integrators that fire the name of their `nir.Threshold`.
-        order: all names but those of the feedback, each after those that it hears.
+        order: all names but those of the feedback, each after its inputs.
     """
 
-    nodes: dict
-    heard: dict
-    feedback: dict = field(default_factory=dict)
-    thresholds: dict = field(default_factory=dict)
-    order: list = field(default_factory=list)
+    nodes: dict[str, Any]
+    inputs: dict[str, list[str]]
+    feedback: dict[str, list[str]] = field(default_factory=dict)
+    thresholds: dict[str, str] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
 
-    def hearers(self, name):
-        return [other for other in self.order if name in self.heard[other]]
+    def consumers(self, name: str) -> list[str]:
+        """The names of the nodes that receive the output of a node, without its feedback."""
+        return [other for other in self.order if name in self.inputs[other]]
 
 
-def wiring_of(graph):
+def wiring_of(graph: Any) -> Wiring:
     """Read a graph.
 
     Args:
         graph: a `nir.NIRGraph`.
 
+    Returns:
+        Its `Wiring`.
+
     Raises:
-        InputError: it is none, its types or edges do not fit, it holds NaN, or a cycle that is no recurrence.
+        InputError: another object, types or edges that do not fit, NaN, or a cycle that is not the recurrence of one
+            layer.
     """
     nir = needed("nir", "nir", "from_nir")
     if not isinstance(graph, nir.NIRGraph):
@@ -51,12 +57,12 @@ def wiring_of(graph):
     nodes, edges, relays = _unfold(nir, graph)
     _check_types(graph)
     nodes = {name: _checked(name, node) for name, node in nodes.items()}
-    heard = {name: [] for name in nodes}
+    inputs = {name: [] for name in nodes}
     for source, name in edges:
-        heard[name].append(source)
+        inputs[name].append(source)
     wiring = Wiring(
         {name: node for name, node in nodes.items() if name not in relays},
-        {name: _without_relays(name, heard, relays, ()) for name in nodes if name not in relays},
+        {name: list(_without_relays(name, inputs, relays, ())) for name in nodes if name not in relays},
     )
     _find_feedback(nir, wiring)
     _put_in_order(wiring)
@@ -64,7 +70,7 @@ def wiring_of(graph):
 
 
 def _check_types(graph):
-    """Let nir check that nodes exist and shapes fit; it raises what it happens on."""
+    """Let nir check that nodes exist and shapes fit; it raises the error that it runs into."""
     try:
         graph.validate_structure()
         graph.check_types()
@@ -79,8 +85,9 @@ def _checked(name, node):
         if not hasattr(value, "__array__"):
             continue
         array = np.asarray(value)
-        wrong = "no real numbers" if array.dtype.kind not in "fiu" else "NaN or infinity"
-        if wrong == "no real numbers" or not np.all(np.isfinite(array)):
+        is_real = array.dtype.kind in "fiu"
+        if not is_real or not np.all(np.isfinite(array)):
+            wrong = "NaN or infinity" if is_real else "no real numbers"
             raise InputError(f"from_nir: the node {name!r} holds {wrong} in {key}; expected finite numbers")
         setattr(node, key, array)
     bias = getattr(node, "bias", None)
@@ -92,24 +99,16 @@ def _checked(name, node):
     return node
 
 
-def _unfold(nir, graph, place=""):
-    """Nodes, edges and the names of the inputs and outputs of subgraphs, which only relay."""
+def _unfold(nir, graph, prefix=""):
+    """Nodes, edges and the names of the inputs and outputs of subgraphs, which only pass values on."""
     nodes, edges, relays, entrances, exits = {}, [], set(), {}, {}
     for name, node in graph.nodes.items():
-        full = f"{place}{name}"
+        full = f"{prefix}{name}"
         if not isinstance(node, nir.NIRGraph):
             nodes[full] = node
             continue
+        entrances[name], exits[name] = _ends(nir, node, full)
         inner, inner_edges, inner_relays = _unfold(nir, node, f"{full}/")
-        doors = [
-            [key for key, value in node.nodes.items() if isinstance(value, kind)] for kind in (nir.Input, nir.Output)
-        ]
-        if [len(keys) for keys in doors] != [1, 1]:
-            raise InputError(
-                f"from_nir: the subgraph {full!r} has {len(doors[0])} inputs and {len(doors[1])} outputs; expected one "
-                "of each"
-            )
-        entrances[name], exits[name] = (f"{full}/{keys[0]}" for keys in doors)
         nodes |= inner
         edges += inner_edges
         relays |= inner_relays | {entrances[name], exits[name]}
@@ -120,61 +119,72 @@ def _unfold(nir, graph, place=""):
                     f"from_nir: the edge {(source, target)!r} names {name!r}, which is no node of the graph; its nodes "
                     f"are {', '.join(map(repr, graph.nodes))}"
                 )
-        edges.append((exits.get(source, f"{place}{source}"), entrances.get(target, f"{place}{target}")))
+        edges.append((exits.get(source, f"{prefix}{source}"), entrances.get(target, f"{prefix}{target}")))
     return nodes, edges, relays
 
 
-def _without_relays(name, heard, relays, seen):
-    """What a node hears, looking through what only relays."""
+def _ends(nir, subgraph, full):
+    """Full names of the one input and the one output of a subgraph."""
+    found = [
+        [key for key, node in subgraph.nodes.items() if isinstance(node, kind)] for kind in (nir.Input, nir.Output)
+    ]
+    if [len(keys) for keys in found] != [1, 1]:
+        raise InputError(
+            f"from_nir: the subgraph {full!r} has {len(found[0])} inputs and {len(found[1])} outputs; expected one of "
+            "each"
+        )
+    return [f"{full}/{keys[0]}" for keys in found]
+
+
+def _without_relays(
+    name: str, inputs: dict[str, list[str]], relays: Iterable[str], seen: tuple[str, ...]
+) -> Iterator[str]:
+    """The inputs of a node; those that only pass values on are replaced by their own inputs."""
     if name in seen:
-        raise InputError(f"from_nir: the subgraph around {name!r} hears itself and holds no neurons")
-    sources = []
-    for source in heard[name]:
-        sources += _without_relays(source, heard, relays, (*seen, name)) if source in relays else [source]
-    return sources
+        raise InputError(f"from_nir: the subgraph around {name!r} feeds back into itself and holds no neurons")
+    for source in inputs[name]:
+        if source in relays:
+            yield from _without_relays(source, inputs, relays, (*seen, name))
+        else:
+            yield source
 
 
 def _find_feedback(nir, wiring):
-    """Take recurrences out of what is heard: neurons that hear their own spikes through a matrix of their own."""
-    hearers = {name: [] for name in wiring.nodes}
-    for name, sources in wiring.heard.items():
+    """Take recurrences out of the inputs: neurons whose own spikes return through a matrix of their own."""
+    consumers = {name: [] for name in wiring.nodes}
+    for name, sources in wiring.inputs.items():
         for source in sources:
-            hearers[source].append(name)
+            consumers[source].append(name)
     for name, node in wiring.nodes.items():
         if isinstance(node, (nir.LIF, nir.IF)):
-            fires = name
+            spikes = name
         elif isinstance(node, (nir.LI, nir.I)):
-            fires = next(
-                (
-                    other
-                    for other in hearers[name]
-                    if isinstance(wiring.nodes[other], nir.Threshold) and wiring.heard[other] == [name]
-                ),
-                None,
-            )
-            if fires is not None:
-                wiring.thresholds[name] = fires
+            thresholds = [other for other in consumers[name] if isinstance(wiring.nodes[other], nir.Threshold)]
+            spikes = next((other for other in thresholds if wiring.inputs[other] == [name]), None)
+            if spikes is not None:
+                wiring.thresholds[name] = spikes
         else:
             continue
         wiring.feedback[name] = [
             source
-            for source in wiring.heard[name]
+            for source in wiring.inputs[name]
             if isinstance(wiring.nodes[source], (nir.Linear, nir.Affine))
-            and wiring.heard[source] == [fires]
-            and hearers[source] == [name]
+            and wiring.inputs[source] == [spikes]
+            and consumers[source] == [name]
         ]
-        wiring.heard[name] = [source for source in wiring.heard[name] if source not in wiring.feedback[name]]
+        wiring.inputs[name] = [source for source in wiring.inputs[name] if source not in wiring.feedback[name]]
 
 
 def _put_in_order(wiring):
     waiting = [name for name in wiring.nodes if not any(name in names for names in wiring.feedback.values())]
     done = set()
     while waiting:
-        ready = [name for name in waiting if done.issuperset(wiring.heard[name])]
+        ready = [name for name in waiting if done.issuperset(wiring.inputs[name])]
         if not ready:
             raise InputError(
-                f"from_nir: the nodes {', '.join(map(repr, waiting))} lie on a cycle, or behind one, that is no "
-                "recurrence of ours; a layer may hear its own spikes through one nir.Linear or nir.Affine of its own"
+                f"from_nir: the nodes {', '.join(map(repr, waiting))} are part of a cycle, or come after one, that is "
+                "not the recurrence of one layer; its spikes may return to a layer through one nir.Linear or "
+                "nir.Affine of its own"
             )
         wiring.order += ready
         done.update(ready)
