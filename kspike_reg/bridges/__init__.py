@@ -2,8 +2,8 @@
 
     trained model - Nengo / NengoDL / Loihi emulator / NIR
 
-Nothing in the main flow imports this package. Each name is imported when it is first asked for, and what it depends on
-only when it is called: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
+Training and evaluation do not import this package. Each public name is imported on its first use, and its optional
+dependencies on its first call: pip install 'kspike_reg[nengo]', 'kspike_reg[loihi]' or 'kspike_reg[nir]'.
 """
 
 from typing import TYPE_CHECKING

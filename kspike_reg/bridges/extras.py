@@ -1,4 +1,4 @@
-"""Optional packages, imported where they are needed; the error names the extra that installs them."""
+"""Optional packages, imported in the functions that use them; the error names the extra that installs them."""
 
 import importlib
 from types import ModuleType
@@ -16,8 +16,11 @@ def needed(package: str, extra: str, caller: str) -> ModuleType:
         extra: the extra of kspike_reg that installs it.
         caller: named in the message.
 
+    Returns:
+        The package.
+
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed, or its import fails.
     """
     try:
         return importlib.import_module(package)

@@ -27,7 +27,7 @@ def said(capsys, words, status=0):
     return captured.out if status == 0 else captured.err
 
 
-def test_a_nir_file_holds_the_network(tmp_path, capsys):
+def test_a_nir_file_contains_the_network(tmp_path, capsys):
     pytest.importorskip("nir", reason="nir is not installed, see the extra nir")
     from kspike_reg.bridges import read_nir
 
@@ -50,7 +50,7 @@ def test_a_nengo_script_and_its_weights(tmp_path, capsys):
     assert "rlif_2" in file.read_text()
 
 
-def test_files_that_exist_stay(tmp_path, capsys):
+def test_files_that_exist_are_not_overwritten(tmp_path, capsys):
     for to, file, other in (
         ("nir", "a.nir", "a.nir"), ("nengo", "a.py", "a.npz"), ("loihi-report", "a.md", "a.json")
     ):  # fmt: skip
@@ -89,8 +89,8 @@ def test_slstm_cannot_be_exported_to_nir(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_evaluating_on_nengo_gives_what_keras_gives(capsys, data):
-    """Spikes are the same, so are their rates; outputs agree to more digits than are printed."""
+def test_evaluating_on_nengo_prints_the_same_as_in_keras(capsys, data):
+    """Spikes and their rates are equal; outputs agree to more digits than are printed."""
     pytest.importorskip("nengo", reason="nengo is not installed, see the extra nengo")
     here = said(capsys, ["evaluate", "lif-elasticity", "--data", data])
     there = said(capsys, ["evaluate", "lif-elasticity", "--data", data, "--simulator", "nengo"])

@@ -1,4 +1,4 @@
-"""The chip's integers against the number formats that NengoLoihi documents; no emulator is needed."""
+"""The chip's integers against the number formats that NengoLoihi documents, without the emulator."""
 
 import keras
 import numpy as np
@@ -15,12 +15,12 @@ from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LIFCell
 from oracles import loihi as chip
 
-FEATURES, UNITS, VOTERS = 2, 23, 6
+FEATURES, UNITS, POPULATION = 2, 23, 6
 
 
 def network(kind="lif", **options):
     options = {"decay": (0.0, 1.0), "threshold": (0.05, 2.0), "reset": "zero"} | options
-    return build(kind, features=FEATURES, units=UNITS, population=VOTERS, depth=2, seed=3, **options)
+    return build(kind, features=FEATURES, units=UNITS, population=POPULATION, depth=2, seed=3, **options)
 
 
 def weight(layer, name):
@@ -28,8 +28,8 @@ def weight(layer, name):
 
 
 @pytest.mark.parametrize("kind", ["lif", "rlif"])
-def test_every_number_of_the_quantised_network_is_one_that_the_chip_has(kind):
-    """By the formats' own definitions: sign and 8 bits by 2^(7+e), 12-bit decays, 64 times 17 bits, 12-bit biases."""
+def test_the_chip_can_store_every_number_of_the_quantised_network(kind):
+    """By the definitions of the formats: sign and 8 bits by 2^(7+e), 12-bit decays, 64 times 17 bits, 12-bit biases."""
     model = network(kind)
     quantised = quantise(model)
     first, second = spiking_layers(quantised.model)
@@ -61,7 +61,7 @@ def test_every_number_of_the_quantised_network_is_one_that_the_chip_has(kind):
 
 
 @pytest.mark.parametrize("kind", ["lif", "rlif"])
-def test_the_quantised_network_is_as_near_as_half_a_step(kind):
+def test_the_quantised_network_differs_by_half_a_step_at_most(kind):
     model = network(kind)
     quantised = quantise(model)
     for old, new in zip(spiking_layers(model), spiking_layers(quantised.model), strict=True):
@@ -83,13 +83,13 @@ def test_the_quantised_network_is_as_near_as_half_a_step(kind):
 
 
 def test_the_largest_weight_of_every_neuron_uses_its_mantissa():
-    """Where nothing else limits the scale: less than the square root of two is given up for the threshold."""
+    """Where nothing else limits the scale: the threshold costs a factor of the square root of two at most."""
     of = quantise(network()).layers["lif_2"]
     mantissas, _ = of.kernels["lif_1"]
     assert np.abs(mantissas).max(axis=0).min() >= 127 / np.sqrt(2) - 1
 
 
-def test_a_neuron_that_hears_nothing_does_not_coarsen_the_others():
+def test_a_neuron_without_weights_does_not_make_the_others_coarser():
     model = network()
     before = quantise(model).layers["lif_2"]
     cell = spiking_layers(model)[1].cell
@@ -105,7 +105,7 @@ def test_a_neuron_that_hears_nothing_does_not_coarsen_the_others():
 
 
 def test_no_sum_of_weights_overflows():
-    """Twenty-one bits for what arrives in one step, even if every spike of one sign comes at once."""
+    """Twenty-one bits for the input of one step, even if all spikes of one sign arrive at once."""
     inputs = keras.Input((None, 1))
     x = LIF(900, return_sequences=True, reset="zero", name="many")(inputs)
     layer = LIF(3, return_sequences=True, reset="zero", name="heavy")
@@ -134,8 +134,8 @@ def test_thresholds_are_few_and_a_tiny_one_is_raised():
     np.testing.assert_allclose(np.delete(found, 4), np.delete(thresholds, 4), rtol=1e-6)
 
 
-def test_a_threshold_beyond_the_chip_s_largest_sets_the_scale():
-    """Next to no current and a threshold of 1000: the largest mantissa on the ladder, half of 2^17 at least."""
+def test_a_large_threshold_sets_the_scale():
+    """Tiny currents and a threshold of 1000: the largest mantissa of a threshold, half of 2^17 at least."""
     inputs = keras.Input((None, 1))
     layer = LIF(2, return_sequences=True, reset="zero", threshold_initializer=1000.0)
     model = keras.Model(inputs, layer(inputs))
@@ -155,7 +155,7 @@ def test_biases_have_twelve_bits_and_an_exponent():
 
 
 def test_the_range_of_training_sets_the_scale_of_the_first_layer():
-    """The bias register holds the current at the far end of the range, to within a factor for the threshold."""
+    """The bias register holds the largest current of the range, to within a factor for the threshold."""
     inputs = keras.Input((None, 2))
     scaled = Standardise([1.0, 0.0], [2.0, 0.5], ["a", "b"], lower=[-5.0, 0.0], upper=[2.0, 2.0])(inputs)
     layer = LIF(1, return_sequences=True, reset="zero", threshold_initializer=1.0)
@@ -167,7 +167,7 @@ def test_the_range_of_training_sets_the_scale_of_the_first_layer():
     assert 524_160 / np.sqrt(2) / largest < of.scale[0] <= 524_160 / largest
 
 
-def test_the_original_is_left_alone_and_the_copy_is_of_its_kind():
+def test_the_original_does_not_change_and_the_copy_has_its_class():
     model = kspike_reg.load("lif-elasticity-loihi")
     before = [value.copy() for value in model.get_weights()]
     quantised = quantise(model)
@@ -177,7 +177,7 @@ def test_the_original_is_left_alone_and_the_copy_is_of_its_kind():
     assert any(np.any(old != new) for old, new in zip(before, quantised.model.get_weights(), strict=True))
 
 
-def test_layers_in_nested_models_and_cells_in_keras_s_own_loop():
+def test_layers_in_nested_models_and_cells_in_keras_layers_rnn():
     inputs = keras.Input((None, FEATURES))
     inner_inputs = keras.Input((None, UNITS))
     inner = keras.Model(inner_inputs, LIF(4, return_sequences=True, reset="zero", name="deep")(inner_inputs), name="in")
@@ -207,7 +207,7 @@ def lif(**options):
 
 
 def skipping():
-    """The third layer hears the first and the second, whose spikes for one step of the path come at two times."""
+    """The third layer receives the first and the second, whose spikes of one step of the path arrive in two steps."""
     inputs = keras.Input((None, FEATURES))
     first = lif(name="first")(inputs)
     second = lif(name="second")(first)
@@ -232,16 +232,25 @@ def from_a_state():
 
 
 REFUSED = {
-    "SLSTM": (lambda: around(SLSTM(3, return_sequences=True, reset="zero")), "is an SLSTM.*LIF and RLIF alone"),
+    "SLSTM": (
+        lambda: around(SLSTM(3, return_sequences=True, reset="zero")),
+        "SLSTMCell cannot run on the chip; its gates multiply; train a network of LIF or RLIF",
+    ),
     "subtract": (lambda: around(lif(reset="subtract")), r"'hidden' has reset='subtract'.*train --reset zero"),
     "none": (lambda: around(RLIF(3, reset="none")), "has reset='none'"),
     "backwards": (lambda: around(lif(go_backwards=True)), "go_backwards=True"),
     "masked": (lambda: around(keras.layers.Masking(), lif()), "makes a mask"),
-    "membrane": (lambda: around(lif(output="membrane"), lif(name="next")), "'next' hears real values that come out of"),
-    "readout": (lambda: around(lif(), keras.layers.Dense(2), lif(name="next")), "hears real values that come out of"),
+    "membrane": (
+        lambda: around(lif(output="membrane"), lif(name="next")),
+        "'next' receives real values that depend on other spiking layers",
+    ),
+    "readout": (
+        lambda: around(lif(), keras.layers.Dense(2), lif(name="next")),
+        "receives real values that depend on other spiking layers",
+    ),
     "skipping": (skipping, r"not equally far from the input \(first, second\)"),
-    "doubled": (doubled, r"'next' hears the same spikes twice \(first, first\)"),
-    "twice": (twice, "is used twice"),
+    "doubled": (doubled, r"'next' receives the same spikes twice \(first, first\)"),
+    "twice": (twice, "is called twice"),
     "state": (from_a_state, "takes an initial state"),
     "silent": (lambda: around(keras.layers.Dense(2)), "'refused' has no spiking layer"),
     "unbuilt": (lambda: keras.Sequential([lif()]), "expected a built"),

@@ -1,4 +1,4 @@
-"""The report on a network's way onto Loihi, and what is said where the emulator is missing."""
+"""The report on a network on Loihi, and the error where the emulator is missing."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def test_the_errors_are_those_of_the_three_predictions(report, trained, paths):
         pair = [scaling.standardise(values) for values in (paths.targets, prediction)]
         for steps in ("all", "last"):
             found = report.errors[stage]["standardised"]["mean_relative_error"][steps]
-            # The network's own sums may come in another order in a compiled pass than step by step.
+            # A compiled pass may sum in another order than one step by step.
             assert found == pytest.approx(metrics.mean_relative_error(*pair, steps), rel=1e-3)
         found = report.errors[stage]["physical"]["root_mean_squared_error"]["all"]
         assert found == pytest.approx(metrics.root_mean_squared_error(paths.targets, prediction), rel=1e-3)
@@ -75,7 +75,7 @@ def test_the_counts_are_those_of_the_run(report, trained, paths):
     assert sum(core["compartments"] for core in report.usage) == 3 * 128
 
 
-def test_it_is_ready_for_json_and_for_people(report):
+def test_it_is_written_as_json_and_as_markdown(report):
     content = json.loads(json.dumps(report.to_dict()))
     assert content["cores"] == report.cores == len(content["usage"])
     assert content["ratio"]["mean_relative_error"]["all"] == report.ratio()
@@ -128,8 +128,8 @@ def test_a_missing_emulator_is_named_with_its_extra(trained, paths, monkeypatch)
 
 
 @pytest.mark.parametrize("name", [name for name in trained_networks() if name.endswith("-loihi")])
-def test_the_record_of_a_network_for_the_chip_is_whole_and_meets_the_goal(name):
-    """On the whole test set, as profiling/loihi.py has recorded it."""
+def test_the_record_of_a_network_for_the_chip_is_complete_and_meets_the_goal(name):
+    """On the whole test set, as profiling/loihi.py recorded it."""
     root = Path(__file__).parents[2]
     record = json.loads((root / "profiling" / "results" / "loihi.json").read_text())
     (found,) = [result for result in record["results"] if result["network"] == name]
@@ -137,7 +137,7 @@ def test_the_record_of_a_network_for_the_chip_is_whole_and_meets_the_goal(name):
     assert found["training"] in (root / "models" / name / "card.md").read_text()
     errors = found["report"]["errors"]
     for metric, by_steps in kept["test"]["errors"]["standardised"].items():
-        # Another machine may have trained it than has recorded it, and a spike tips over here and there.
+        # Training and record may come from different machines, on which single spikes differ.
         assert errors["float"]["standardised"][metric] == pytest.approx(by_steps, rel=0.02)
     chip, trained = (errors[stage]["standardised"]["mean_relative_error"]["all"] for stage in ("emulator", "float"))
     assert chip <= 1.5 * trained

@@ -1,14 +1,13 @@
-"""Networks on NengoLoihi's emulator of the chip, against loops over integers, traces by hand and Keras."""
+"""Networks on NengoLoihi's emulator of the chip against loops over integers, traces by hand and Keras."""
 
 import keras
 import numpy as np
 import pytest
 
 import kspike_reg
-from kspike_reg import datasets
+from kspike_reg import datasets, evaluation
 from kspike_reg.bridges import simulate
-from kspike_reg.bridges.loihi import cores as loihi_cores
-from kspike_reg.bridges.loihi import integers as loihi_integers
+from kspike_reg.bridges.loihi import cores as loihi_cores, integers as loihi_integers
 from kspike_reg.bridges.loihi.integers import LayerIntegers
 from kspike_reg.bridges.loihi.quantise import quantise
 from kspike_reg.bridges.loihi.run import simulate_on_loihi
@@ -16,13 +15,14 @@ from kspike_reg.bridges.progress import ProgressBar
 from kspike_reg.energy import profile
 from kspike_reg.errors import InputError
 from kspike_reg.network import spiking_layers
+from kspike_reg.network.probes import Record, Recording
 from kspike_reg.neurons import LIF, RLIF
 from oracles import loihi as chip
 from oracles.weights import assign, draw
 
 pytest.importorskip("nengo_loihi", reason="nengo_loihi is not installed (extra loihi, with NumPy below 2)")
 
-PATHS, TIME, FEATURES, UNITS, WIDE, VOTERS = 3, 7, 2, 9, 41, 4
+PATHS, TIME, FEATURES, UNITS, WIDE, OUTPUTS = 3, 7, 2, 9, 41, 4
 
 
 def data(*shape, seed=6):
@@ -37,7 +37,7 @@ def chain(kind, readout="membrane", recurrence="dense", widths=(UNITS, WIDE, 5))
         output = readout if number == len(widths) else "spikes"
         x = kind(units, return_sequences=True, reset="zero", output=output, name=f"spiking_{number}", **options)(x)
     start = keras.initializers.GlorotUniform(seed=1)
-    model = keras.Model(inputs, keras.layers.Dense(VOTERS, kernel_initializer=start, name="readout")(x))
+    model = keras.Model(inputs, keras.layers.Dense(OUTPUTS, kernel_initializer=start, name="readout")(x))
     for seed, layer in enumerate(spiking_layers(model)):
         weights = draw(layer.cell, layer.cell.kernel.shape[0], seed)
         if seed:  # many spikes arrive at once
@@ -48,7 +48,7 @@ def chain(kind, readout="membrane", recurrence="dense", widths=(UNITS, WIDE, 5))
 
 def by_loops(quantised, model, inputs):
     """Spikes and membranes of a chain by the loops of the oracle, and the weights that each projection added up."""
-    found, source, heard = {}, None, None
+    found, source, raster = {}, None, None
     for layer in spiking_layers(model):
         of = quantised.layers[layer.name]
         recurrent = of.weights(layer.name) if layer.name in of.kernels else None
@@ -63,12 +63,12 @@ def by_loops(quantised, model, inputs):
                 sources = []
             else:
                 biases = np.broadcast_to(of.bias, (TIME, of.bias.size))
-                sources = [(heard[path], of.weights(source))]
+                sources = [(raster[path], of.weights(source))]
             fired, before = chip.layer(sources, biases, of.decay, of.threshold, recurrent)
             spikes.append(fired)
             membranes.append(before)
-        source, heard = layer.name, np.stack(spikes)
-        found[layer.name] = heard, np.stack(membranes)
+        source, raster = layer.name, np.stack(spikes)
+        found[layer.name] = raster, np.stack(membranes)
     return found
 
 
@@ -91,14 +91,14 @@ def test_the_emulator_computes_what_loops_over_integers_do(kind, recurrence, rea
         np.testing.assert_array_equal(run.records[name].membranes, membranes)
         assert run.records[name].clipped == run.records[name].saturated == 0
     last = spiking_layers(model)[-1]
-    handed_on = (run.spikes if readout == "spikes" else run.membranes)[last.name]
+    emitted = (run.spikes if readout == "spikes" else run.membranes)[last.name]
     kernel = np.asarray(model.get_layer("readout").kernel)
-    np.testing.assert_allclose(run.outputs, handed_on @ kernel, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run.outputs, emitted @ kernel, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "recurrence"), KINDS, ids=["lif", "rlif", "one_to_one"])
-def test_nengo_loihi_takes_every_number_as_it_is(kind, recurrence):
-    """Its own checks of a block pass, and its own ways to the chip's formats leave the integers as they are."""
+def test_nengo_loihi_accepts_every_number_unchanged(kind, recurrence):
+    """Its own checks of a block pass, and its own conversions to the chip's formats do not change the integers."""
     from nengo_loihi.builder import discretize
     from nengo_loihi.builder.validate import validate_block
 
@@ -123,7 +123,7 @@ def test_nengo_loihi_takes_every_number_as_it_is(kind, recurrence):
 
 
 def layer_with(kind, name, kernel, **weights):
-    """A layer with known weights, decay 0.5 and threshold 1 unless told; to be called on its input."""
+    """A layer with known weights, by default decay 0.5 and threshold 1, to be called on its input."""
     kernel = np.array(kernel, "float32")
     options = {"recurrence": "dense"} if kind is RLIF else {}
     layer = kind(kernel.shape[1], return_sequences=True, reset="zero", name=name, **options)
@@ -136,11 +136,11 @@ def layer_with(kind, name, kernel, **weights):
 
 
 def test_a_chain_and_a_recurrence_by_hand():
-    """Input 1.5 at the first and fourth step. The first layer fires with it; the second hears it in the same step.
+    """Input 1.5 at the first and fourth step. The first layer fires at once; the second receives it in the same step.
 
-    Of the second layer, neuron 0 fires with the first layer; neuron 1 hears neuron 0 exactly one step later, and fires;
-    neuron 2 hears 0.75 from the first layer, half of which is left at the next step, then 0.375 / 2 + 0.5 from neuron
-    1, then 0.6875 / 2 + 0.75, where it fires and is cleared.
+    In the second layer, neuron 0 fires with the first layer. Neuron 1 receives the spike of neuron 0 exactly one step
+    later, and fires. Neuron 2 receives 0.75 from the first layer, half of which is left at the next step; its membrane
+    is then 0.375 / 2 + 0.5 by the spike of neuron 1, then 0.6875 / 2 + 0.75, where it fires and is cleared.
     """
     inputs = np.array([1.5, 0, 0, 1.5, 0], "float32")[None, :, None]
     x = start = keras.Input((None, 1))
@@ -153,7 +153,7 @@ def test_a_chain_and_a_recurrence_by_hand():
     np.testing.assert_array_equal(run.spikes["second"][0, :, 0], [1, 0, 0, 1, 0])
     np.testing.assert_array_equal(run.spikes["second"][0, :, 1], [0, 1, 0, 0, 1])
     assert run.steps == 6
-    # Half a mantissa's unit for each of the few weights, of 127 units to 1.25 or, for the sake of the ladder, 90.
+    # Half a unit of the mantissa for each of the few weights; 1.25 is 127 units, or 90 because of the threshold.
     tolerance = 4 * 1.25 / 90 / 2
     membranes = [[1.25, 0, 0, 1.25, 0], [0, 1.25, 0, 0, 1.25], [0.75, 0.375, 0.6875, 1.09375, 0]]
     np.testing.assert_allclose(run.membranes["second"][0].T, membranes, atol=tolerance)
@@ -169,7 +169,7 @@ def spikes_in_keras(model, inputs):
     }
 
 
-def test_several_inputs_and_outputs_host_layers_and_a_layer_that_hears_host_and_chip():
+def test_several_inputs_and_outputs_layers_on_the_host_and_a_layer_with_inputs_from_host_and_chip():
     """Against Keras, on a network whose quantised copy happens to fire the same spikes."""
     strain, heat = keras.Input((None, FEATURES), name="strain"), keras.Input((None, 1), name="heat")
     dense = [keras.initializers.GlorotUniform(seed=seed) for seed in range(3)]
@@ -194,8 +194,8 @@ def test_several_inputs_and_outputs_host_layers_and_a_layer_that_hears_host_and_
         assert 0 < expected[name].mean() < 1
     np.testing.assert_array_equal(run.spikes["third"][:, -1], expected["third"])
     # The host's currents have 12 bits on the chip, 2.4e-4 of their size, and are a few units large.
-    for found, wanted in zip(run.outputs, quantised.model(inputs), strict=True):
-        np.testing.assert_allclose(found, wanted, atol=5e-3)
+    for output, reference in zip(run.outputs, quantised.model(inputs), strict=True):
+        np.testing.assert_allclose(output, reference, atol=5e-3)
     assert run.outputs[0].shape == (PATHS, TIME, 2)
     assert run.outputs[1].shape == (PATHS, 1)
 
@@ -232,12 +232,12 @@ def test_a_trained_network_keeps_its_error_on_the_chip(name):
     ]
     assert errors[1] < 1.5 * errors[0]
     for layer, spikes in spikes_in_keras(quantised, paths.inputs.astype("float32")).items():
-        # Where a membrane comes within the 12 bits of a current of its threshold, the chip may decide otherwise.
+        # A membrane that is near its threshold, to within the 12 bits of a current, may fire in one of them alone.
         assert np.mean(run.spikes[layer] == spikes) > 0.999
 
 
 def test_paths_that_differ_in_length_are_run_to_the_longest():
-    """What lies beyond a length is no number, and changes nothing before it."""
+    """NaN after the end of a path does not change its outputs."""
     inputs, lengths = data(PATHS, TIME, FEATURES), np.array([7, 3, 5])
     padded = np.where(np.arange(TIME)[None, :, None] < lengths[:, None, None], inputs, np.nan)
     run = simulate_on_loihi(chain(LIF), datasets.Paths(padded, None, ("a", "b"), lengths=lengths))
@@ -249,7 +249,7 @@ def test_paths_that_differ_in_length_are_run_to_the_longest():
 def test_an_input_without_time_and_inputs_of_unequal_length():
     strain, steel = keras.Input((None, 1), name="strain"), keras.Input((3,), name="steel")
     at_every_step = keras.layers.RepeatVector(TIME)(steel)
-    spikes = layer_with(LIF, "hears", np.ones((4, 2)))(keras.layers.Concatenate()([strain, at_every_step]))
+    spikes = layer_with(LIF, "receiver", np.ones((4, 2)))(keras.layers.Concatenate()([strain, at_every_step]))
     model = keras.Model([strain, steel], spikes)
     inputs = [data(PATHS, TIME, 1), data(PATHS, 3)]
     run = simulate_on_loihi(model, inputs)
@@ -269,13 +269,35 @@ def test_progress_is_shown_path_by_path(monkeypatch):
     assert done == [(3, 1), (3, 2), (3, 3)]
 
 
-def test_simulate_takes_this_road():
+def test_simulate_runs_on_the_emulator():
     model, inputs = chain(RLIF), data(PATHS, TIME, FEATURES)
     run, same = simulate(model, inputs, simulator="loihi"), simulate_on_loihi(model, inputs)
     np.testing.assert_array_equal(run.outputs, same.outputs)
-    for record in ("spikes", "membranes"):
-        for name, values in getattr(same, record).items():
-            np.testing.assert_array_equal(getattr(run, record)[name], values)
+    for quantity in ("spikes", "membranes"):
+        for name, values in getattr(same, quantity).items():
+            np.testing.assert_array_equal(getattr(run, quantity)[name], values)
+
+
+def test_a_run_is_a_recording():
+    """As from Keras: records by layer, whose neurons fire where their membranes reach the thresholds of the chip."""
+    model, inputs = chain(RLIF), data(PATHS, TIME, FEATURES)
+    run, quantised = simulate_on_loihi(model, inputs), quantise(model)
+    assert isinstance(run, Recording)
+    assert list(run) == ["spiking_1", "spiking_2", "spiking_3"]
+    for name, record in run.items():
+        assert isinstance(record, Record)
+        assert record.spikes.shape == record.membranes.shape == (PATHS, TIME, quantised.layers[name].scale.size)
+        np.testing.assert_array_equal(record.spikes, run.spikes[name])
+        np.testing.assert_array_equal(record.membranes, run.membranes[name])
+        np.testing.assert_array_equal(record.spikes, record.membranes >= record.thresholds)
+        # The layer's own thresholds are in single precision.
+        expected = quantised.model.get_layer(name).cell.threshold
+        np.testing.assert_allclose(record.thresholds, expected, rtol=1e-7)
+        assert 0 < record.spikes.mean() < 1
+    recorded = evaluation.records(quantised.model, inputs)
+    assert list(recorded) == list(run)
+    for name, record in recorded.items():
+        assert np.mean(record.spikes == run[name].spikes) > 0.9
 
 
 # -------------------------------------------------------------------------------------------- what does not fit a chip
@@ -286,19 +308,19 @@ def test_simulate_takes_this_road():
     [
         # 1024 neurons on the first core, 276 on the second.
         ("compartments", 1300, 0, 1, 1, 2),
-        # Neuron by neuron another of 100 decays: 32, 32, 32 and 4 of them, three or four neurons each.
+        # 100 decays, one after the other: 32, 32, 32 and 4 of them, of three or four neurons each.
         ("decays", 330, 0, 100, 1, 4),
-        # Neuron by neuron another of 20 thresholds, all at one decay: 16 of them, then 4.
+        # 20 thresholds, one after the other, and one decay: 16 of them, then 4.
         ("thresholds", 90, 0, 1, 20, 2),
         # 2^20 bits are 16384 words of 64, five for each of 3000 axons; 10 bits and 8 for each weight: 38 weights.
         ("synapse_bits", 100, 3000, 1, 1, 3),
     ],
 )
-def test_neurons_are_shared_out_until_a_core_is_full(full, units, fan_in, decays, thresholds, cores):
+def test_neurons_are_placed_until_a_core_is_full(full, units, fan_in, decays, thresholds, cores):
     of = LayerIntegers(
-        name="hears",
+        name="receiver",
         scale=np.ones(units),
-        kernels={"sends": (np.ones((fan_in, units), int), 0)} if fan_in else {},
+        kernels={"sender": (np.ones((fan_in, units), int), 0)} if fan_in else {},
         decay=100 + np.arange(units) % decays,
         threshold=1 + np.arange(units) % thresholds,
         bias=np.zeros(units, int),
@@ -315,8 +337,8 @@ def test_neurons_are_shared_out_until_a_core_is_full(full, units, fan_in, decays
             assert len(part) <= 38
 
 
-def test_a_zero_on_the_way_back_to_a_neuron_is_a_synapse_too():
-    """One to one: two spikes a step before the end, one weight for each, whatever its size."""
+def test_a_recurrent_weight_of_zero_is_a_synapse_too():
+    """One to one: two spikes in each step before the last, and one event for each, whatever its weight."""
     inputs = keras.Input((None, 1))
     layer = RLIF(2, return_sequences=True, reset="zero", recurrence="one_to_one", name="fires")
     model = keras.Model(inputs, layer(inputs))
@@ -328,9 +350,10 @@ def test_a_zero_on_the_way_back_to_a_neuron_is_a_synapse_too():
 
 def test_a_network_too_large_for_a_core_or_the_chip(monkeypatch):
     inputs = keras.Input((None, 1))
-    hears = LIF(2, return_sequences=True, reset="zero", name="hears")
-    model = keras.Model(inputs, hears(LIF(4100, return_sequences=True, reset="zero", name="sends")(inputs)))
-    with pytest.raises(InputError, match=r"'hears' does not fit Loihi: 4100 input axons on a core, which has 4096"):
+    receiver = LIF(2, return_sequences=True, reset="zero", name="receiver")
+    sender = LIF(4100, return_sequences=True, reset="zero", name="sender")
+    model = keras.Model(inputs, receiver(sender(inputs)))
+    with pytest.raises(InputError, match=r"'receiver' does not fit Loihi: 4100 input axons on a core, which has 4096"):
         simulate_on_loihi(model, data(1, 2, 1))
     monkeypatch.setattr(loihi_cores, "CORES", 3)
     with pytest.raises(InputError, match=r"takes 4 cores, a chip has 3.*learn_decay=False"):
@@ -338,14 +361,14 @@ def test_a_network_too_large_for_a_core_or_the_chip(monkeypatch):
 
 
 def test_currents_beyond_the_register_are_counted():
-    """The first layer's scale serves inputs up to four deviations; these are a thousand times as large."""
+    """The first layer's scale is chosen for inputs up to four deviations; these are a thousand times as large."""
     run = simulate_on_loihi(chain(LIF), 1e4 * data(PATHS, TIME, FEATURES))
     assert run.records["spiking_1"].clipped > 0
     assert run.records["spiking_2"].clipped == 0
 
 
 def test_an_overflow_on_the_chip_is_an_error(monkeypatch):
-    """It cannot happen at the scale that is chosen; here the choice is misled. Fifty spikes arrive at once."""
+    """It cannot happen at the scale that we choose, so the test raises our limit. Fifty spikes arrive at once."""
     x = inputs = keras.Input((None, 1))
     x = layer_with(LIF, "first", np.ones((1, 50)))(x)
     model = keras.Model(inputs, layer_with(LIF, "second", np.ones((50, 2)))(x))

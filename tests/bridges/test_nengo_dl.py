@@ -1,4 +1,4 @@
-"""NengoDL in a process of its own: its results, its errors, and its death."""
+"""NengoDL in a process of its own: its results, its errors, and a process that dies."""
 
 import importlib
 import os
@@ -43,8 +43,8 @@ def small():
 
 @needs_nengo_dl
 @pytest.mark.parametrize("make", [every_option, everything])
-def test_it_gives_what_keras_gives(make):
-    """Batches of two for five paths: the last one is filled up."""
+def test_it_computes_the_same_as_keras(make):
+    """Batches of two for five paths: the last batch is filled up."""
     model = make()
     inputs = [paths((5, 8, tensor.shape[-1]), 3) for tensor in model.inputs]
     outputs, spikes, membranes = records(model, *inputs)
@@ -55,8 +55,8 @@ def test_it_gives_what_keras_gives(make):
         assert record.any()
     for name, record in membranes.items():
         np.testing.assert_allclose(found.membranes[name], record, err_msg=name, **ROUNDING)
-    answers = found.outputs if isinstance(found.outputs, list) else [found.outputs]
-    for output, reference in zip(answers, outputs, strict=True):
+    found_outputs = found.outputs if isinstance(found.outputs, list) else [found.outputs]
+    for output, reference in zip(found_outputs, outputs, strict=True):
         np.testing.assert_allclose(output, reference, **ROUNDING)
 
 
@@ -77,8 +77,8 @@ print(losses[0], losses[-1])
 
 
 @needs_nengo_dl
-def test_a_converted_network_can_be_trained_on_in_nengo_dl():
-    """The surrogates came along: fifteen steps of Adam lower the loss."""
+def test_a_converted_network_can_be_trained_in_nengo_dl():
+    """The neuron types have surrogate derivatives: fifteen steps of Adam lower the loss."""
     process = subprocess.run(
         [sys.executable, "-c", TRAINING.replace("KIND", "rlif")],
         env=nengo_dl_process._environment(), capture_output=True, text=True, check=False,
@@ -99,7 +99,7 @@ def other_worker(tmp_path, monkeypatch, script):
 
 
 @needs_nengo_dl
-def test_its_errors_come_back(small):
+def test_its_errors_are_raised(small):
     network = to_nengo(small)
     with network:
         wrong = nengo.Node(_fail, size_in=1, size_out=1, label="wrong")
@@ -123,7 +123,7 @@ def test_a_package_that_the_process_cannot_import_is_named(small, tmp_path, monk
         simulate(small, paths((2, 3, 3)), "nengo-dl")
 
 
-def test_a_killed_process_is_an_error_and_no_wait(small, tmp_path, monkeypatch):
+def test_a_killed_process_is_an_error_without_waiting(small, tmp_path, monkeypatch):
     script = "import os, pathlib, sys, time\nsys.stderr.write('busy')\nsys.stderr.flush()\n"
     script += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
     other_worker(tmp_path, monkeypatch, script)
@@ -137,18 +137,18 @@ def test_a_killed_process_is_an_error_and_no_wait(small, tmp_path, monkeypatch):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(RuntimeError, match=r"process was ended by SIGKILL before it was done; .* last words: busy"):
+    with pytest.raises(RuntimeError, match=r"process was killed by SIGKILL before it was done; .* last messages: busy"):
         simulate(small, paths((2, 3, 3)), "nengo-dl")
     killer.join()
 
 
-def test_a_process_that_gives_up_tells_its_last_words(small, tmp_path, monkeypatch):
+def test_the_error_of_a_failed_process_contains_its_last_messages(small, tmp_path, monkeypatch):
     other_worker(tmp_path, monkeypatch, "import sys\nprint('paths done: 1')\nsys.exit('out of luck')")
-    with pytest.raises(RuntimeError, match=r"ended with status 1 .*last words: out of luck"):
+    with pytest.raises(RuntimeError, match=r"ended with status 1 .*last messages: out of luck"):
         simulate(small, paths((2, 3, 3)), "nengo-dl")
 
 
-def test_an_interrupt_takes_the_process_along(small, tmp_path, monkeypatch):
+def test_an_interrupt_ends_the_process(small, tmp_path, monkeypatch):
     script = "import os, pathlib, time\n"
     script += f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
     script += "print('paths done: 1', flush=True)\ntime.sleep(600)"
@@ -164,11 +164,11 @@ def _interrupt(bar, count):
     raise KeyboardInterrupt
 
 
-def test_a_network_that_cannot_be_handed_over(small):
+def test_a_network_that_cannot_be_sent_to_the_process(small):
     network = to_nengo(small)
     with network:
         nengo.Node(lambda time: 0.0)
-    with pytest.raises(InputError, match="cannot be handed to NengoDL's process"):
+    with pytest.raises(InputError, match="cannot be sent to NengoDL's process"):
         simulate(network, paths((2, 3, 3)), "nengo-dl")
 
 

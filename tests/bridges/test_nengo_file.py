@@ -1,4 +1,4 @@
-"""A network written as a script gives what the network gives."""
+"""A network that is exported as a script computes the same as the network."""
 
 import runpy
 
@@ -16,7 +16,7 @@ pytestmark = torch_arrays
 
 
 def test_the_script_builds_the_same_network(tmp_path):
-    """Two inputs, layers used twice, slices, signs: run by Nengo alone, in double precision."""
+    """Two inputs, layers called twice, slices, signs: run by Nengo alone, in double precision."""
     model = everything()
     generator = np.random.default_rng(2)
     inputs = [generator.normal(0.3, 1.0, (1, 7, width)).astype("float32") for width in (2, 1)]
@@ -39,7 +39,7 @@ def test_the_script_builds_the_same_network(tmp_path):
     assert [probe.label for probe in network.probes] == [probe.label for probe in to_nengo(model).probes]
 
 
-def test_the_script_can_be_read_and_its_weights_are_single(tmp_path):
+def test_the_script_is_readable_and_its_weights_are_in_single_precision(tmp_path):
     model = kspike_reg.build("slstm", units=3, population=2, depth=1)
     script, weights = export_nengo(to_nengo(model), tmp_path / "my net.py")
     text = script.read_text()
@@ -52,7 +52,40 @@ def test_the_script_can_be_read_and_its_weights_are_single(tmp_path):
         assert arrays["slstm_1.kernel"].dtype == np.float32
 
 
-def test_bad_places_are_refused(tmp_path):
+def test_scripts_of_earlier_exports_still_run(tmp_path):
+    """They import the neuron types from `bridges.nengo_neurons`, which is an alias."""
+    from kspike_reg.bridges.nengo import neurons
+
+    model = kspike_reg.build("slstm", features=2, units=3, population=4, depth=1, seed=2)
+    script, _ = export_nengo(model, tmp_path / "network.py")
+    earlier = script.read_text().replace("kspike_reg.bridges.nengo.neurons", "kspike_reg.bridges.nengo_neurons")
+    assert earlier.count("from kspike_reg.bridges.nengo_neurons import LeakyIntegrator, SpikingLSTM\n") == 1
+    path = np.random.default_rng(5).normal(size=(6, 2))
+    found = []
+    for text in (script.read_text(), earlier):
+        script.write_text(text)
+        network = runpy.run_path(str(script))["model"]
+        network.nodes[0].output = nengo.processes.PresentInput(path, presentation_time=0.001)
+        with nengo.Simulator(network, progress_bar=False) as simulator:
+            simulator.run_steps(len(path), progress_bar=False)
+        found.append(simulator.data[network.probes[-1]])
+        assert {type(ensemble.neuron_type) for ensemble in network.ensembles} == {
+            neurons.SpikingLSTM, neurons.LeakyIntegrator
+        }  # fmt: skip
+    assert np.ptp(found[0]) > 0
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_alias_has_every_neuron_type():
+    from kspike_reg.bridges import nengo_neurons
+    from kspike_reg.bridges.nengo import neurons
+
+    assert nengo_neurons.__all__ == neurons.__all__
+    for name in neurons.__all__:
+        assert getattr(nengo_neurons, name) is getattr(neurons, name)
+
+
+def test_files_that_cannot_be_written_are_refused(tmp_path):
     model = kspike_reg.build("lif", units=3, population=2, depth=1)
     with pytest.raises(InputError, match=r"expected a file that ends in \.py, received '.*net\.nengo'"):
         export_nengo(model, tmp_path / "net.nengo")

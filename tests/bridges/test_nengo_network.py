@@ -1,4 +1,4 @@
-"""`to_nengo`: what is in the network, and that it computes what Keras computes, step by step."""
+"""`to_nengo`: the content of the network, and that it computes the same as Keras, step by step."""
 
 import keras
 import numpy as np
@@ -60,19 +60,19 @@ def test_on_a_grid_membranes_are_equal_bit_by_bit():
         np.testing.assert_array_equal(found.membranes[name], membranes[name])
 
 
-def test_several_inputs_and_outputs_nested_models_and_layers_used_twice():
+def test_several_inputs_and_outputs_nested_models_and_layers_called_twice():
     model = everything()
     inputs = [paths((3, 9, 2), 1), paths((3, 9, 1), 2)]
     expected = records(model, *inputs)
     assert_same(simulate(model, inputs), expected)
     named = dict(zip(("strain", "temperature"), inputs, strict=True))
     assert_same(simulate(to_nengo(model), named), expected)
-    for answer, output in zip(model.predict(inputs, verbose=0), expected[0], strict=True):
-        np.testing.assert_allclose(answer, output, **ROUNDING)
+    for prediction, output in zip(model.predict(inputs, verbose=0), expected[0], strict=True):
+        np.testing.assert_allclose(prediction, output, **ROUNDING)
 
 
 def test_scaling_is_rounded_as_keras_predicts():
-    """Bit by bit, there and back; to scale before the mean is taken off would differ in about every second number."""
+    """Bit by bit, in both directions; scaling before subtracting the mean would differ in about every second number."""
     scaling = {"mean": [0.37, -2.1], "deviation": [0.0037, 71.3], "names": ["a", "b"]}
     for invert in (False, True):
         model = chain(Standardise(**scaling, invert=invert), features=2)
@@ -93,7 +93,7 @@ def test_a_plain_loop_gives_the_same():
 
 
 def test_a_spike_passes_through_all_layers_in_its_own_step():
-    """Weights of 1, thresholds of 0.5: three layers of one neuron hand an input spike on at once, none a step late."""
+    """Weights of 1, thresholds of 0.5: three layers of one neuron pass an input spike on in the same step."""
     model = chain(*(LIF(1, return_sequences=True) for _ in range(3)), features=1)
     for layer in model.layers[1:]:
         values = {"kernel": [[1.0]], "bias": [0.0], "decay": [0.0], "threshold": [0.5]}
@@ -104,7 +104,7 @@ def test_a_spike_passes_through_all_layers_in_its_own_step():
 
 @pytest.mark.parametrize("kind", ["lif", "rlif", "slstm"])
 def test_random_networks_of_the_paper(kind):
-    """The share that the issue asks for, and all where no membrane comes near its threshold."""
+    """At least 99.99 % of all spikes are equal, and all of them on paths without a membrane near its threshold."""
     model = kspike_reg.build(kind, features=2, outputs=3, units=16, population=12, decay=None, seed=3)
     inputs = paths((12, 20, 2), 6)
     outputs, spikes, membranes = records(model, inputs)
@@ -125,7 +125,7 @@ def test_trained_networks(name):
     inputs = getattr(kspike_reg.datasets, task)(4, seed=21).inputs
     outputs, spikes, _ = records(model, inputs.astype("float32"))
     found = simulate(model, inputs)
-    # The shares of whole test sets are measured in profiling/bridges_table.py; here four paths, all of them.
+    # profiling/bridges_table.py measures whole test sets; on these four paths all spikes are equal.
     for layer, record in spikes.items():
         np.testing.assert_array_equal(found.spikes[layer], record)
     assert np.abs(found.outputs - outputs[0]).max() < 1e-4 * model.layers[-1].deviation[0]
@@ -152,7 +152,7 @@ def test_a_model_without_time():
 # --------------------------------------------------------------------------------------------------------- the network
 
 
-def test_a_network_is_small_and_named():
+def test_the_network_has_one_object_per_layer_with_its_name():
     network = to_nengo(kspike_reg.build("rlif", units=5, population=4, features=2))
     assert isinstance(network, nengo.Network)
     assert network.label == "rlif"
@@ -232,7 +232,10 @@ def broken():
 
 REFUSED = {
     "unbuilt": (lambda: keras.Sequential([LIF(2)]), "cannot look into Sequential"),
-    "unknown": (lambda: chain(Odd(2, name="odd")), "cannot convert the layer 'odd' of class Odd; known are Activation"),
+    "unknown": (
+        lambda: chain(Odd(2, name="odd")),
+        "cannot convert the layer 'odd' of class Odd; expected one of Activation",
+    ),
     "lstm": (lambda: chain(keras.layers.LSTM(2, return_sequences=True, name="l")), "the layer 'l' of class LSTMCell"),
     "backwards": (lambda: chain(LIF(2, go_backwards=True, return_sequences=True)), "go_backwards=True"),
     "state": (lambda: chain(LIF(2, return_state=True)), "return_state=True"),

@@ -1,4 +1,4 @@
-"""The Nengo neuron types, one step after the other, by hand and against plain loops."""
+"""The Nengo neuron types step by step, against traces by hand and plain loops."""
 
 import keras
 import numpy as np
@@ -35,8 +35,8 @@ def trace(neurons, currents, units, carry=False):
 )
 def test_a_lif_trace_worked_by_hand(reset, expected):
     """Decay 0.5, threshold 1, current 0.6, as in the tests of the step: the reset lands one step later."""
-    for hands_on, place in (("spikes", 1), ("membrane", 0)):
-        neurons = nengo_neurons.SubtractLIF(np.array([0.5]), np.array([1.0]), reset=reset, output=hands_on)
+    for emitted, place in (("spikes", 1), ("membrane", 0)):
+        neurons = nengo_neurons.SubtractLIF(np.array([0.5]), np.array([1.0]), reset=reset, output=emitted)
         output, fired, voltage = trace(neurons, [[0.6]] * 5, 1)
         assert fired[:, 0].tolist() == [spike for _, spike in expected]
         np.testing.assert_allclose(voltage[:, 0], [membrane for membrane, _ in expected], rtol=ROUNDING)
@@ -95,14 +95,14 @@ def test_spiking_lstm_follows_the_loop(reset):
     assert 0 < fired.mean() < 1
 
 
-def test_a_deeply_closed_gate_is_zero_and_no_warning():
+def test_a_closed_gate_is_zero_without_a_warning():
     neurons = nengo_neurons.SpikingLSTM(np.ones(1), np.zeros((1, 4)), np.array([-1e4, 0.0, 1.0, 0.0]))
     output, _, _ = trace(neurons, np.zeros((1, 4)), 1)
     assert output.tolist() == [[0.0]]
 
 
 def test_options_are_named_as_in_keras():
-    """What the neuron types take and what the Keras cells call it."""
+    """The neuron types take the options of the Keras cells under the same names."""
     lif = keras.saving.serialize_keras_object(RLIF(2).cell)["config"]
     for name in ("reset", "output", "detach_reset", "surrogate", "surrogate_scale"):
         assert name in lif

@@ -1,4 +1,4 @@
-"""`simulate`: what it refuses, what is missing, and a progress bar on long runs only."""
+"""`simulate`: recordings as from Keras, errors, missing packages, and a progress bar on long runs only."""
 
 import importlib
 import sys
@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import kspike_reg
-from kspike_reg import InputError, bridges
+from kspike_reg import InputError, bridges, datasets, evaluation, plotting
 from kspike_reg.bridges import progress, simulate, to_nengo
 from kspike_reg.bridges.extras import needed
+from kspike_reg.network.probes import Recording
 from oracles.backend import torch_arrays
+from oracles.bridged import every_option, everything
 
 pytestmark = torch_arrays
 needs_nengo = pytest.mark.skipif(
@@ -27,11 +29,51 @@ def model():
     return kspike_reg.build("lif", features=2, units=3, population=2, depth=1)
 
 
-def test_public_names_come_when_they_are_asked_for():
+def test_public_names_are_imported_on_first_use():
     assert {"to_nengo", "simulate", "to_nir", "from_nir"} <= set(dir(bridges))
     assert bridges.simulate is simulate
     with pytest.raises(AttributeError, match="no attribute 'to_tensorrt'"):
         bridges.to_tensorrt  # noqa: B018
+
+
+@needs_nengo
+@pytest.mark.parametrize("make", [every_option, everything])
+def test_a_simulation_is_recorded_as_in_keras(make):
+    """The same class, nodes, names of states, thresholds and spikes."""
+    model = make()
+    generator = np.random.default_rng(4)
+    inputs = [generator.normal(0.3, 1.0, (3, 8, tensor.shape[-1])).astype("float32") for tensor in model.inputs]
+    expected, found = evaluation.records(model, inputs), simulate(model, inputs)
+    assert type(found) is type(expected) is Recording is bridges.Simulation
+    assert list(found) == list(expected)
+    assert [(name, list(states)) for name, states in found.states.items()] == [
+        (name, list(states)) for name, states in expected.states.items()
+    ]
+    for name, record in expected.items():
+        np.testing.assert_array_equal(found[name].spikes, record.spikes, err_msg=name)
+        np.testing.assert_array_equal(found[name].thresholds, record.thresholds, err_msg=name)
+        assert record.spikes.any(), f"a vacuous test: {name} never fires"
+    # Float32 rounds sums of a few dozen numbers of order one, over some ten steps, in other orders than Keras.
+    rounding = {"rtol": 1e-5, "atol": 1e-5}
+    for name, states in expected.states.items():
+        for state, values in states.items():
+            np.testing.assert_allclose(found.states[name][state], values, err_msg=f"{name}.{state}", **rounding)
+    pairs = zip(keras.tree.flatten(found.outputs), keras.tree.flatten(expected.outputs), strict=True)
+    for output, reference in pairs:
+        np.testing.assert_allclose(output, reference, **rounding)
+
+
+@needs_nengo
+def test_the_spikes_of_a_simulation_can_be_drawn():
+    """A line for each spike of the path, in the panel of its layer."""
+    paths = datasets.elasticity(3, timesteps=7, seed=2)
+    run = simulate(kspike_reg.load("lif-elasticity"), paths)
+    *rasters, below, curve = plotting.spike_raster(run, paths, 1, run.outputs)
+    for panel, record in zip(rasters, run.values(), strict=True):
+        (lines,) = panel.collections
+        assert len(lines.get_segments()) == record.spikes[1].sum() > 0
+    assert below.get_xlabel() == "step"
+    np.testing.assert_array_equal(curve.lines[1].get_ydata(), run.outputs[1, :, 0])
 
 
 @needs_nengo
@@ -55,7 +97,7 @@ def test_bad_data_are_refused(model, inputs, complaint):
 
 
 @needs_nengo
-def test_inputs_that_do_not_go_together():
+def test_inputs_that_do_not_fit_each_other():
     first, second = keras.Input((None, 2), name="a"), keras.Input((None, 2), name="b")
     model = keras.Model([first, second], keras.layers.Concatenate()([first, second]))
     with pytest.raises(InputError, match=r"as many paths in every input, received \[2, 1\]"):
@@ -70,7 +112,7 @@ def test_steps_that_a_masking_layer_would_skip_are_refused():
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Masking(7.0, name="mask")(inputs)))
     padded = DATA.copy()
     padded[1, 4:] = 7.0
-    padded[0, 1, 0] = 7.0  # one of two features is no padding
+    padded[0, 1, 0] = 7.0  # one of two features is not padding
     with pytest.raises(InputError, match="the layer 'mask' would skip step 4 of path 1"):
         simulate(model, padded)
     np.testing.assert_allclose(simulate(model, DATA).outputs, model.predict(DATA, verbose=0), atol=1e-6)
@@ -84,7 +126,7 @@ def test_an_unknown_simulator(model):
 
 
 @needs_nengo
-def test_a_network_of_somebody_else():
+def test_a_network_of_another_tool():
     import nengo
 
     with pytest.raises(InputError, match=r"or a network that kspike_reg\.bridges\.to_nengo made of one, received <Net"):
@@ -95,7 +137,7 @@ def test_a_network_of_somebody_else():
 
 @pytest.mark.parametrize("simulator", ["nengo", "nengo-dl"])
 def test_without_nengo_the_extra_is_named(model, monkeypatch, simulator):
-    monkeypatch.setitem(sys.modules, "nengo", None)  # what Python takes for a package that cannot be imported
+    monkeypatch.setitem(sys.modules, "nengo", None)  # makes its import fail
     complaint = r"needs the package 'nengo', .*install it with pip install 'kspike_reg\[nengo\]'"
     with pytest.raises(InputError, match=f"^simulate: {complaint}"):
         simulate(model, DATA, simulator)
@@ -103,7 +145,7 @@ def test_without_nengo_the_extra_is_named(model, monkeypatch, simulator):
         to_nengo(model)
 
 
-def test_a_package_that_is_there_is_imported():
+def test_an_installed_package_is_imported():
     assert needed("json", "any", "test") is sys.modules["json"]
 
 
@@ -117,7 +159,7 @@ def test_a_progress_bar_on_long_runs_only(monkeypatch, capsys, patience, show, v
     assert ("Simulator" in capsys.readouterr().err) == visible
 
 
-def test_no_progress_bar_where_nobody_looks(monkeypatch):
+def test_no_progress_bar_without_a_terminal(monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     with progress.ProgressBar("Simulator", 4) as bar:

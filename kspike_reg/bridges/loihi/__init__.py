@@ -1,10 +1,11 @@
 """Trained LIF and RLIF networks on Intel's Loihi, by NengoLoihi's emulator of the chip.
 
-    real input - host - bias currents - spiking layers on the chip - spikes, membranes - host - answer
+    real inputs - host - bias currents - spiking layers on the chip - spikes, membranes - host - outputs
 
-`quantise` gives the network as the chip stores it, to be looked at in Keras; `simulate_on_loihi` runs it on the
-emulator; `loihi_report` tells what either costs in accuracy, and what the chip spends. Networks need `reset="zero"`,
-the chip's own. The emulator comes with the extra `loihi`, which wants NumPy below 2; `quantise` does without.
+`quantise` returns the network as the chip stores it, as a Keras model. `simulate_on_loihi` runs it on the emulator.
+`loihi_report` compares the errors of both with the trained network, and counts what the chip uses. Networks need
+`reset="zero"`, the reset of the chip. The emulator needs the extra `loihi`, with NumPy below 2; `quantise` needs
+neither.
 """
 
 from kspike_reg.bridges.loihi.comparison import loihi_report

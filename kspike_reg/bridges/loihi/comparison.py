@@ -1,4 +1,4 @@
-"""A network as trained, quantised and on Loihi's emulator, compared on the same data: `loihi_report`."""
+"""The errors of a network as trained, quantised and on Loihi's emulator: `loihi_report`."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def loihi_report(model: keras.Model, inputs: Any, targets: Any = None, progress:
     Args:
         model: see `simulate_on_loihi`; with one output.
         inputs: (paths, time, features), in the units that the model takes; or `datasets.Paths` of one length.
-        targets: (paths, time, outputs), in the units that the model gives; None where the paths bring them.
+        targets: (paths, time, outputs), in the units of the model's output; None takes those of the paths.
         progress: whether to show a progress bar, see `simulate_on_loihi`.
 
     Returns:
@@ -41,8 +41,8 @@ def loihi_report(model: keras.Model, inputs: Any, targets: Any = None, progress:
     if targets is None:
         raise InputError("loihi_report: no targets to compare with; give targets=..., or name the output columns")
     trained = plan_of(model, "loihi_report")
-    before, _ = _in_keras(trained, inputs)
-    shapes = [tuple(before[value].shape) for value in trained.graph.outputs]
+    values_as_trained, _ = _in_keras(trained, inputs)
+    shapes = [tuple(values_as_trained[value].shape) for value in trained.graph.outputs]
     targets = np.asarray(targets, dtype=np.float64)
     if shapes != [targets.shape]:
         raise InputError(
@@ -54,8 +54,8 @@ def loihi_report(model: keras.Model, inputs: Any, targets: Any = None, progress:
     values, spikes = _in_keras(plan, inputs)
     run = simulate_on_loihi(model, inputs, progress=progress)
     predictions = {
-        "float": _answer(trained, before),
-        "quantised": _answer(plan, values),
+        "float": _output(trained, values_as_trained),
+        "quantised": _output(plan, values),
         "emulator": run.outputs,
     }
     on_chip = {layer.node for layer in plan.layers}
@@ -72,7 +72,7 @@ def loihi_report(model: keras.Model, inputs: Any, targets: Any = None, progress:
 
 
 def _in_keras(plan, inputs):
-    """All values of a network by their numbers, and the spikes of the layers that belong on the chip by their names."""
+    """All values of a network by their numbers, and the spikes of the chip's layers by their names."""
     arrays = checked_inputs(plan.graph.inputs, inputs, "loihi_report")
     on_chip = {layer.node for layer in plan.layers}
     spikes = {}
@@ -88,12 +88,12 @@ def _in_keras(plan, inputs):
     return execute(plan.graph, values, call), spikes
 
 
-def _answer(plan, values):
+def _output(plan, values):
     return keras.ops.convert_to_numpy(values[plan.graph.outputs[0]])
 
 
 def _errors(plan, targets, prediction):
-    """Errors by space, metric and steps; the space of the network's own units where it carries no scaling."""
+    """Errors by space, metric and steps; in the network's own units if it contains no scaling."""
     restore = next(
         (node.layer for node in plan.graph.nodes if isinstance(node.layer, Standardise) and node.layer.invert), None
     )

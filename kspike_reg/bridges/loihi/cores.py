@@ -1,16 +1,18 @@
 """Placing layers on the chip's cores, within the limits of a core, as the blocks of NengoLoihi's emulator."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from kspike_reg.bridges.loihi.integers import THRESHOLD_UNIT, VOLTAGE_LIMIT
+from kspike_reg.bridges.loihi.integers import THRESHOLD_UNIT, VOLTAGE_LIMIT, LayerIntegers
 from kspike_reg.errors import InputError
 
 __all__ = ["LIMITS", "Chip", "build_chip", "place"]
 
-# What a core has, and a chip of cores (nengo_loihi/block.py and hardware/validate.py; Davies et al., 2018). The
-# emulator itself holds few of these.
+# The limits of a core, and the cores of a chip (nengo_loihi/block.py and hardware/validate.py; Davies et al., 2018).
+# The emulator checks few of them.
 LIMITS = {
     "compartments": 1024,
     "decays": 32,
@@ -28,24 +30,24 @@ class Chip:
 
     Attributes:
         model: a `nengo_loihi.builder.Model` with a block for each core.
-        blocks: by layer, pairs of a block and the numbers of the layer's neurons that lie on it, in its order.
-        probes: by layer and then by what is recorded, "spiked", "voltage", "current", a probe over all its blocks.
-        synapses: by layer, pairs of a layer that it hears and a synapse on one of its blocks.
+        blocks: by layer, pairs of a block and the numbers of the layer's neurons on it, in the order of the block.
+        probes: by layer and then by quantity, "spiked", "voltage", "current", a probe over all its blocks.
+        synapses: by layer, pairs of a source layer and a synapse on one of its blocks.
         usage: for each core a dictionary: its layer, and how much of each of `LIMITS` it uses.
     """
 
-    model: object
-    blocks: dict
-    probes: dict
-    synapses: dict
-    usage: tuple
+    model: Any
+    blocks: dict[str, list[tuple[Any, np.ndarray]]]
+    probes: dict[str, dict[str, Any]]
+    synapses: dict[str, list[tuple[str, Any]]]
+    usage: tuple[dict[str, Any], ...]
 
 
-def place(integers):
-    """Share a layer's neurons out to cores.
+def place(integers: LayerIntegers) -> list[np.ndarray]:
+    """Distribute a layer's neurons to cores.
 
-    A core has few different decays and thresholds, while every neuron has learned its own: they are taken in the order
-    of their decays, and a core is full when one more neuron would pass one of its limits.
+    A core has few different decays and thresholds, while every neuron has learned its own. Cores are filled with
+    neurons in the order of their decays; a core is full when one more neuron would exceed one of its limits.
 
     Args:
         integers: the `LayerIntegers`.
@@ -71,7 +73,7 @@ def place(integers):
 
 
 def _bits(shape, neurons):
-    """Memory that a projection with a kernel of this shape takes on a core with so many of its neurons."""
+    """Memory of a projection on one core, from the shape of its kernel and the number of target neurons there."""
     from nengo_loihi.block import SynapseConfig
 
     # As NengoLoihi stores weights: eight bits each, up to 64 of them together.
@@ -80,12 +82,15 @@ def _bits(shape, neurons):
     return axons * storage.bits_per_axon(weights)
 
 
-def build_chip(layers, caller):
+def build_chip(layers: Mapping[str, LayerIntegers], caller: str) -> Chip:
     """Build the blocks, axons, synapses and probes of all layers.
 
     Args:
         layers: the `LayerIntegers` of every layer on the chip, by name.
         caller: named in the message.
+
+    Returns:
+        The `Chip`.
 
     Raises:
         InputError: a layer that does not fit.
@@ -129,7 +134,7 @@ def _block(integers, neurons):
     block = LoihiBlock(len(neurons), label=integers.name)
     compartment = block.compartment
     ones = np.ones(len(neurons), dtype=np.int32)
-    # The current holds what has arrived in this step alone: the chip adds one to this decay.
+    # The current is the sum of this step's weights alone: the chip adds one to this decay.
     compartment.decay_u = 4095 * ones
     compartment.decay_v = integers.decay[neurons].astype(np.int32)
     compartment.vth = (THRESHOLD_UNIT * integers.threshold[neurons]).astype(np.int32)
@@ -143,7 +148,7 @@ def _block(integers, neurons):
 
 
 def _connect(blocks, source, integers):
-    """Synapses on every block of a layer, each with axons from every block of the layer that it hears."""
+    """Synapses on every block of a layer, each with axons from every block of its source layer."""
     from nengo_loihi.block import Axon, Synapse
     from scipy import sparse
 
@@ -156,12 +161,12 @@ def _connect(blocks, source, integers):
         senders = neurons if one_to_one else np.arange(len(weights))
         if one_to_one:
             own = np.arange(len(neurons))
-            matrix = sparse.csr_matrix((weights[neurons], (own, own)))  # a weight of zero has its place too
+            matrix = sparse.csr_matrix((weights[neurons], (own, own)))  # stores weights of zero too
         else:
             matrix = weights[:, neurons]
         synapse = Synapse(len(senders), label=f"{source} to {integers.name}")
         synapse.set_weights(matrix.astype(np.float32))
-        # Each weight as an integer: the emulator's own way there starts from real ones.
+        # The weights are integers already; the emulator's own conversion starts from real numbers.
         synapse.weights = [row.astype(np.int32) for row in synapse.weights]
         synapse.format(weight_exp=exponent)
         block.add_synapse(synapse)

@@ -1,57 +1,68 @@
 """Running a network's spiking layers on NengoLoihi's emulator, path by path.
 
-Within one of the chip's steps the spikes of the step before arrive, then every compartment is updated. So a layer works
-one step behind the layer that it hears, all of it one pipeline, and a recurrent layer hears its own last step, as in
+In each step of the chip the spikes of the last step arrive, then every compartment is updated. So each layer runs one
+step behind the layer before it, as a pipeline, and a recurrent layer receives its own spikes of the last step, as in
 the network. A chain of L layers takes T + L - 1 steps for a path of T; each layer's record is shifted back by its
-delay. Until its input arrives a layer's biases are zero, so that it starts from rest.
+delay. A layer's biases are zero until its input arrives, so that it starts from rest.
 
-Real values enter through the bias registers: the host computes the currents of the layers that hear them and writes
+Real values enter through the bias registers: the host computes the currents of the layers that receive them and writes
 the registers before each step, as the processors on the chip's edge can. So every spike of the network is fired on the
-chip, and no encoding of real numbers into spikes comes between.
+chip, and real numbers need no encoding into spikes.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from kspike_reg.bridges.loihi.integers import DECAY_ONE, VOLTAGE_LIMIT, as_bias
+from kspike_reg.bridges.loihi.cores import Chip
+from kspike_reg.bridges.loihi.integers import DECAY_ONE, VOLTAGE_LIMIT, LayerIntegers, as_bias
 from kspike_reg.errors import InputError
 
-__all__ = ["Record", "run_chip"]
+__all__ = ["ChipRecord", "run_chip"]
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
-    """What one layer did, over all paths.
+class ChipRecord:
+    """One layer's activity on the chip, over all paths.
 
     Attributes:
         spikes: booleans (paths, time, units).
         membranes: before the reset, in the chip's integers, of the same shape.
-        events: weights that were added to its compartments, by the source layer; its own name for the recurrence.
-        clipped: currents from the host that were beyond the bias register.
-        saturated: membranes that stood at the lower end of their register.
+        events: number of weights added to its compartments, by the source layer; its own name for the recurrence.
+        clipped: number of currents from the host beyond the range of the bias register.
+        saturated: number of membranes at the lower end of their register.
     """
 
     spikes: np.ndarray
     membranes: np.ndarray
-    events: dict
+    events: dict[str, int]
     clipped: int
     saturated: int
 
 
-def run_chip(chip, layers, delays, currents, paths, time, done):
+def run_chip(
+    chip: Chip,
+    layers: Mapping[str, LayerIntegers],
+    delays: Mapping[str, int],
+    currents: Mapping[str, np.ndarray],
+    paths: int,
+    time: int,
+    done: Callable[[int], None],
+) -> dict[str, ChipRecord]:
     """Run paths one after another, each from rest.
 
     Args:
         chip: the `Chip` to run on.
         layers: the `LayerIntegers` by name.
         delays: of each layer by name, in steps of the chip.
-        currents: by name what the host sends to the layers that hear it, (paths, time, units), in the chip's units.
-        paths, time: how many paths, and their steps.
+        currents: from the host, by the names of the layers that receive them, (paths, time, units), in the chip's
+            units.
+        paths, time: number of paths, and of their steps.
         done: called after each path with the number of paths that are done.
 
     Returns:
-        The `Record` of each layer by its name.
+        The `ChipRecord` of each layer by its name.
 
     Raises:
         InputError: an accumulator of the chip overflowed.
@@ -71,7 +82,7 @@ def run_chip(chip, layers, delays, currents, paths, time, done):
     records = {}
     for name, each in layers.items():
         trace = {key: np.stack([of[name][key] for of in traces]) for key in traces[0][name]}
-        records[name] = Record(
+        records[name] = ChipRecord(
             spikes=trace["spiked"],
             membranes=_before_reset(each, trace, biases[name]),
             events=events[name],
@@ -82,12 +93,12 @@ def run_chip(chip, layers, delays, currents, paths, time, done):
 
 
 def _run_path(chip, biases, delays, time, events):
-    """What the probes of each layer show over one path, (time, units) each; `events` are added to."""
+    """The probes of each layer over one path, (time, units) each; adds to `events`."""
     from nengo.exceptions import SimulationError
     from nengo_loihi.emulator import EmulatorInterface
 
     steps = time + max(delays.values())
-    # The emulator starts its integer arrays from NaN, which NumPy warns of.
+    # The emulator fills its integer arrays from NaN, which NumPy warns of.
     with np.errstate(invalid="ignore"):
         emulator = EmulatorInterface(chip.model, seed=0)
     emulator.compartment.strict = True  # an overflow is an error, not a warning
@@ -103,7 +114,8 @@ def _run_path(chip, biases, delays, time, events):
                 emulator.step()
             except SimulationError as error:
                 raise InputError(
-                    f"Loihi: {error} at step {step}; the network's sums of weights outgrow the chip's registers"
+                    f"Loihi: {error} at step {step}; the network's sums of weights exceed the chip's registers, so "
+                    "train it with smaller weights or fewer neurons"
                 ) from error
             for name, sources in chip.synapses.items():
                 if delays[name] <= step < delays[name] + time:
@@ -120,14 +132,14 @@ def _run_path(chip, biases, delays, time, events):
 
 
 def _in_order(values, parts):
-    """Columns by block, put back in the order of the layer's neurons."""
+    """Columns by block, in the order of the layer's neurons."""
     ordered = np.empty_like(values)
     ordered[:, np.concatenate([neurons for _, neurons in parts])] = values
     return ordered
 
 
 def _before_reset(integers, trace, biases):
-    """The membrane that each neuron had before a spike cleared it, from what was probed: the chip shows it after."""
+    """The membrane of each neuron before a spike cleared it; the chip's probes show it after that."""
     before = np.zeros_like(trace["voltage"], dtype=np.int64)
     before[:, 1:] = trace["voltage"][:, :-1]
     leaked = np.sign(before) * (np.abs(before) * (DECAY_ONE - integers.decay) // DECAY_ONE)

@@ -1,16 +1,16 @@
 """From a layer's real weights to the integers that Loihi stores, neuron by neuron.
 
-A compartment adds up integers: what arrives, q, is a sum of weights; its membrane v leaks by a 12-bit decay d, fires
-above its threshold and is cleared (NengoLoihi's emulator; Davies et al., IEEE Micro 38(1), 2018):
+A compartment adds integers: its input q is a sum of weights; its membrane v leaks by a 12-bit decay d, fires above its
+threshold and is cleared (NengoLoihi's emulator; Davies et al., IEEE Micro 38(1), 2018):
 
     u = q + bias,   v <- sign(v) floor(|v| (4096 - d) / 4096) + u,   spike if v > 64 theta, then v <- 0
 
 A weight is a mantissa of eight bits with sign, -127 to 127, times 2^(7 + e), with one exponent e for all of a
 projection; theta has 17 bits; a bias is a mantissa of 12 bits with sign times 2^0 to 2^7; q has 21 bits and v 23.
 
-The unit of v is each neuron's own: `scale` integers to one unit of the network's membrane. It is chosen so that the
-threshold falls on an integer that the chip has, exactly, so that the largest weight uses its mantissa, less a factor of
-the square root of two at most, and so that no sum of weights and no bias within reach overflows.
+Each neuron has its own unit of v: `scale` integers are one unit of the network's membrane. The scale is chosen so that
+the threshold is exactly one of the chip's, so that the largest weight uses the whole mantissa, up to a factor of the
+square root of two, and so that no sum of weights and no bias of an expected input overflows.
 """
 
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ LARGEST_BIAS = BIAS_MANTISSA * 2**BIAS_EXPONENT
 INPUT_LIMIT = 2**21
 VOLTAGE_LIMIT = 2**23 - 1
 
-# Thresholds fall on a ladder with two rungs to the octave, since a core holds no more than 16 different ones.
+# Thresholds are rounded to two per octave, since a core holds no more than 16 different ones.
 LADDER = np.unique(np.floor(2.0 ** (np.arange(35) / 2))).astype(np.int64)
 LADDER = LADDER[LADDER <= THRESHOLD_MANTISSA]
 
-# How far real values from the host reach where the network carries no range of its training data: standardised ones,
-# in deviations.
+# The assumed range of real values from the host if the network contains no range of its training data: standardised
+# values, in deviations.
 REACH = 4.0
 
 
@@ -53,7 +53,7 @@ class LayerIntegers:
         decay: 12-bit decays d, (units,).
         threshold: mantissas theta, (units,).
         bias: the values of the bias registers, (units,); None where the host writes them at every step.
-        raised: neurons whose threshold is below the chip's least and was raised to it.
+        raised: number of neurons whose threshold was raised to the chip's smallest.
     """
 
     name: str
@@ -80,7 +80,7 @@ class LayerIntegers:
 
     @property
     def real_threshold(self) -> np.ndarray:
-        """The least membrane that fires: the chip requires more than the threshold, the network as much."""
+        """The smallest membrane that fires: on the chip it exceeds the threshold, in the network it equals it."""
         return (THRESHOLD_UNIT * self.threshold + 1) / self.scale
 
     @property
@@ -90,10 +90,13 @@ class LayerIntegers:
 
 
 def as_bias(currents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The bias registers nearest to some currents, in the chip's integers, any shape; none where they are too large.
+    """The nearest values of bias registers for some currents.
+
+    Args:
+        currents: in the chip's integers, of any shape.
 
     Returns:
-        (registers' values, whether a current was beyond the largest).
+        The registers' values, clipped to their range, and whether each current was outside of it.
     """
     beyond = np.abs(currents) > LARGEST_BIAS
     currents = np.clip(currents, -LARGEST_BIAS, LARGEST_BIAS)
@@ -102,12 +105,15 @@ def as_bias(currents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def integers_of(layer: ChipLayer, plan: Plan, caller: str) -> LayerIntegers:
-    """Bring a layer's weights to the chip's integers.
+    """Round a layer's weights to the chip's integers.
 
     Args:
         layer: a `ChipLayer` of the plan.
         plan: the `Plan` of its network.
         caller: named in the message.
+
+    Returns:
+        The `LayerIntegers`.
 
     Raises:
         InputError: weights that are not finite, decays outside [0, 1] or thresholds that are not positive.
@@ -129,7 +135,7 @@ def integers_of(layer: ChipLayer, plan: Plan, caller: str) -> LayerIntegers:
     most = _scale(kernels, currents, threshold)
     rung = np.searchsorted(LADDER, (most * threshold - 1) / THRESHOLD_UNIT, side="right") - 1
     theta = LADDER[np.maximum(rung, 0)]
-    # Exact, but for a threshold below the chip's least, which is raised to that.
+    # Exact, except for a threshold below the chip's smallest, which is raised to that.
     scale = np.minimum((THRESHOLD_UNIT * theta + 1) / threshold, most)
     bias = None
     if not any(source.layer is None for source in layer.sources):
@@ -147,7 +153,7 @@ def integers_of(layer: ChipLayer, plan: Plan, caller: str) -> LayerIntegers:
 
 
 def _projections(layer, plan):
-    """Weights by the layer whose spikes they carry, and the largest current that the host sends each neuron."""
+    """Weights by the layer whose spikes they carry, and the largest current from the host for each neuron."""
     kernel, bias = layer.weight("kernel"), layer.weight("bias")
     kernels, currents = {}, np.zeros(kernel.shape[1]) if bias is None else np.abs(bias)
     for source, rows in layer.rows():
@@ -161,7 +167,7 @@ def _projections(layer, plan):
 
 
 def _reach(source, plan):
-    """How far from zero real values may go, (width,)."""
+    """The largest expected magnitude of real values, (width,)."""
     node = plan.graph.producer_of(source.value)
     scaling = node.layer if node and isinstance(node.layer, Standardise) and not node.layer.invert else None
     if scaling is None or scaling.lower is None:
@@ -171,12 +177,12 @@ def _reach(source, plan):
 
 
 def _columns(kernel):
-    """A kernel as (rows, units): one to one, each neuron has a row of its own."""
+    """A kernel as (rows, units); a one-to-one kernel has one row."""
     return kernel if kernel.ndim == 2 else kernel[None]
 
 
 def _scale(kernels, currents, threshold):
-    """The scale, (units,), at which a neuron's largest weight uses its whole mantissa, or less where that overflows."""
+    """The scale, (units,), at which a neuron's largest weight uses the whole mantissa; smaller where that overflows."""
     largest, sums = np.zeros_like(threshold), np.zeros_like(threshold)
     for kernel in kernels.values():
         largest = np.maximum(largest, np.abs(_columns(kernel)).max(axis=0))
@@ -187,10 +193,10 @@ def _scale(kernels, currents, threshold):
     with np.errstate(divide="ignore"):
         whole = WEIGHT_MANTISSA / largest
         alone = np.minimum(LARGEST_BIAS / currents, (THRESHOLD_UNIT * THRESHOLD_MANTISSA + 1) / threshold)
-        # A neuron that leaves bits unused at the least exponent, because of its bias or threshold, has next to no
-        # weights next to them: it must not coarsen the others.
+        # A neuron that leaves bits unused at the smallest exponent has tiny weights relative to its bias or threshold.
+        # It must not make the weights of the others coarser.
         counts = whole * 2.0 ** (7 + WEIGHT_EXPONENTS[0]) <= alone
-        # The largest exponent that overflows nowhere leaves thresholds, biases and leaks the most bits.
+        # The largest exponent without an overflow gives thresholds, biases and leaks the most bits.
         for exponent in reversed(WEIGHT_EXPONENTS):
             unit = 2.0 ** (7 + exponent)
             # Rounding may raise each of the weights by half a unit.
@@ -201,7 +207,7 @@ def _scale(kernels, currents, threshold):
 
 
 def _mantissas(weights):
-    """Mantissas and the least exponent that holds all of the weights, in the chip's integers."""
+    """Mantissas of weights in the chip's integers, and the smallest exponent that holds all of them."""
     largest = np.abs(weights).max(initial=0)
     exponent = next((e for e in WEIGHT_EXPONENTS if largest <= WEIGHT_MANTISSA * 2.0 ** (7 + e)), WEIGHT_EXPONENTS[-1])
     return np.round(weights / 2.0 ** (7 + exponent)).astype(np.int64), exponent

@@ -1,8 +1,8 @@
-"""Which layers of a network go onto the chip, and what drives each of them: real values from the host, or spikes.
+"""The layers of a network that run on the chip, and their inputs: real values from the host, or spikes.
 
     real values - host - bias currents - LIF, RLIF on the chip - spikes, membranes - host - outputs
 
-Every other layer stays on the host, which runs before the chip and after it.
+Every other layer runs on the host, before the chip and after it.
 """
 
 from dataclasses import dataclass

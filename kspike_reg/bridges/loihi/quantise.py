@@ -1,4 +1,4 @@
-"""A network with the weights that Loihi would store, as a Keras model."""
+"""A network with the weights that Loihi stores, as a Keras model."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ __all__ = ["Quantised", "quantise"]
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """A network on the chip's grid.
+    """A network whose numbers are those of the chip.
 
     Attributes:
-        model: a copy of the network whose spiking layers have the weights that the chip's integers stand for.
+        model: a copy of the network; its spiking layers have the weights that the chip's integers stand for.
         layers: by the name of each spiking layer its `LayerIntegers`: the integers, and the scale of each neuron.
     """
 
@@ -24,13 +24,13 @@ class Quantised:
 
 
 def quantise(model: keras.Model) -> Quantised:
-    """Bring the spiking layers of a network to Loihi's integers, and return the result as a Keras model.
+    """Round the weights of the spiking layers to Loihi's integers, and return the result as a Keras model.
 
-    On the grid are the weights that carry spikes (8 bits with a shared exponent), the biases of the layers that receive
-    spikes alone (12 bits and an exponent), and the decays (12 bits); thresholds are met exactly by the choice of each
-    neuron's scale, see `bridges.loihi.integers`. Weights of real values stay as they are, since the host multiplies
-    them. This model leaves out what the chip does at run time: it rounds the host's currents to 12 bits and an
-    exponent, and the leaking membrane down to a whole number.
+    It rounds the weights that carry spikes (8 bits with a shared exponent), the biases of layers whose only inputs are
+    spikes (12 bits and an exponent), and the decays (12 bits). Thresholds are exact, by the choice of each neuron's
+    scale, see `bridges.loihi.integers`. Weights of real values are not changed, since the host multiplies them. At run
+    time the chip also rounds the host's currents to 12 bits and an exponent, and the leaking membrane down to a whole
+    number; the returned model does not.
 
     Args:
         model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
@@ -40,7 +40,7 @@ def quantise(model: keras.Model) -> Quantised:
 
     Raises:
         InputError: a model that cannot be looked into, without spiking layers or with one that the chip cannot run,
-            or weights that do not go into the chip's range.
+            or weights outside the chip's range.
     """
     plan = plan_of(model, "quantise")
     layers = {layer.name: integers_of(layer, plan, "quantise") for layer in plan.layers}

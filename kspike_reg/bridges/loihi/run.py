@@ -1,4 +1,4 @@
-"""Running a network with its spiking layers on Loihi's emulator and the rest on the host."""
+"""Running a network with its spiking layers on Loihi's emulator and the other layers on the host."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kspike_reg.bridges.loihi.cores import build_chip
-from kspike_reg.bridges.loihi.emulator import run_chip
+from kspike_reg.bridges.loihi.emulator import ChipRecord, run_chip
 from kspike_reg.bridges.loihi.integers import integers_of
 from kspike_reg.bridges.loihi.layers import plan_of
 from kspike_reg.bridges.progress import ProgressBar
@@ -21,17 +21,17 @@ __all__ = ["LoihiRun", "simulate_on_loihi"]
 
 @dataclass(frozen=True, eq=False)
 class LoihiRun(Recording):
-    """A run on the emulator: a `Recording`, step by step as Keras has it, and what the chip did.
+    """A run on the emulator: a `Recording` in the steps of Keras, and the chip's integers and cores.
 
-    Membranes are those before the reset, in the network's units, thresholds those that the chip stores.
+    Membranes are those before the reset, in the network's units; thresholds are those that the chip stores.
 
     Attributes:
-        records: by layer, the `emulator.Record`, in the chip's integers.
-        usage: for each core its layer and what it uses of each of `cores.LIMITS`.
+        records: by layer, the `emulator.ChipRecord`, in the chip's integers.
+        usage: for each core its layer and how much it uses of each of `cores.LIMITS`.
         steps: of the chip for each path.
     """
 
-    records: dict[str, Any]
+    records: dict[str, ChipRecord]
     usage: tuple[dict[str, Any], ...]
     steps: int
 
@@ -41,15 +41,15 @@ def simulate_on_loihi(model: keras.Model, inputs: Any, progress: bool | None = N
 
     The spiking layers are quantised as by `quantise` and run as integers. The host computes the rest in Keras: the
     layers before them, the products of their kernels with real values, which go into the chip's bias registers step by
-    step, and the layers after them, which read spikes or membranes. The chip shows membranes after the reset; the host
-    restores what a spike cleared from the current, which it reads too.
+    step, and the layers after them, which receive spikes or membranes. The chip's probes show membranes after the
+    reset; the host computes those before the reset from the currents, which it probes too.
 
     Args:
         model: a functional or sequential `keras.Model` with spiking layers LIF or RLIF of reset="zero".
         inputs: (paths, time, features), in the units that the model takes, or `datasets.Paths`; for several inputs a
             list of arrays, or a dictionary by the names of the inputs.
-        progress: whether to show a progress bar on runs of more than a few seconds, on standard error; None does so
-            where that is a terminal.
+        progress: whether to show a progress bar on standard error during runs of more than a few seconds; None shows
+            it if standard error is a terminal.
 
     Returns:
         A `LoihiRun`; values beyond the length of a padded path have no meaning.
@@ -65,22 +65,16 @@ def simulate_on_loihi(model: keras.Model, inputs: Any, progress: bool | None = N
     chip = build_chip(integers, caller)
     values = {value: keras.ops.convert_to_tensor(array) for value, array in enumerate(arrays)}
     plan.run_host(values)
+    currents = _currents(plan, integers, values, caller)
+    paths, time = next(iter(currents.values())).shape[:2]
     delays = {layer.name: layer.delay for layer in plan.layers}
-    currents = {
-        layer.name: _current(layer, values) * integers[layer.name].scale
-        for layer in plan.layers
-        if integers[layer.name].bias is None
-    }
-    lengths = {name: current.shape[:2] for name, current in currents.items()}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"{caller}: expected as many steps in all inputs of spiking layers, received {lengths}")
-    paths, time = next(iter(lengths.values()))
     with ProgressBar("Loihi's emulator", paths, progress) as bar:
         records = run_chip(chip, integers, delays, currents, paths, time, bar.done)
+    precision = keras.config.floatx()
     states = {
         name: {
-            "spikes": record.spikes.astype(keras.config.floatx()),
-            "membrane": (record.membranes / integers[name].scale).astype(keras.config.floatx()),
+            "spikes": record.spikes.astype(precision),
+            "membrane": (record.membranes / integers[name].scale).astype(precision),
         }
         for name, record in records.items()
     }
@@ -93,7 +87,7 @@ def simulate_on_loihi(model: keras.Model, inputs: Any, progress: bool | None = N
     return LoihiRun(
         outputs=outputs[0] if len(outputs) == 1 else outputs,
         states=states,
-        thresholds={name: each.real_threshold for name, each in integers.items()},
+        thresholds={name: each.real_threshold.astype(precision) for name, each in integers.items()},
         records=records,
         usage=chip.usage,
         steps=time + max(delays.values()),
@@ -108,14 +102,27 @@ def require_emulator(caller: str) -> None:
     """
     try:
         with warnings.catch_warnings():
-            # It names a newest version of Nengo that it was tested with; ours is newer.
+            # It warns if Nengo is newer than the version that it was tested with.
             warnings.simplefilter("ignore")
             import nengo_loihi  # noqa: F401
-    except Exception as error:  # with NumPy 2 it stumbles in ways of its own
+    except Exception as error:  # with NumPy 2 it raises errors of several classes
         raise InputError(
             f"{caller}: the emulator of Loihi, nengo_loihi, cannot be loaded ({type(error).__name__}: {error}); "
             "pip install 'kspike_reg[loihi]', in an environment of its own, since it needs NumPy below 2"
         ) from error
+
+
+def _currents(plan, integers, values, caller):
+    """The host's currents into the layers that receive real values, by name, in the chip's units."""
+    currents = {
+        layer.name: _current(layer, values) * integers[layer.name].scale
+        for layer in plan.layers
+        if integers[layer.name].bias is None
+    }
+    lengths = {name: current.shape[:2] for name, current in currents.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{caller}: expected as many steps in all inputs of spiking layers, received {lengths}")
+    return currents
 
 
 def _current(layer, values):

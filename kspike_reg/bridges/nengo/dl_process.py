@@ -1,8 +1,8 @@
 """Running a network on NengoDL, in a process of its own.
 
-NengoDL wants TensorFlow's Keras to be Keras 2, which is settled when TensorFlow is imported, so it cannot share a
-process with Keras 3. Network and data go over in files that only the two processes see, results come back likewise,
-and progress over a pipe, whose end tells that the other process is gone, however it ended.
+NengoDL needs Keras 2 as the Keras of TensorFlow, which is decided when TensorFlow is imported, so it cannot share a
+process with Keras 3. The two processes exchange the network, the data and the results as files in a private folder.
+Progress comes through a pipe, which closes when the other process ends for any reason.
 """
 
 import json
@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,13 @@ __all__ = ["run"]
 WORKER = "kspike_reg.bridges.nengo.dl_worker"
 
 
-def run(network, data, probes, progress=None, batch_size=256):
+def run(
+    network: Any,
+    data: dict[Any, np.ndarray],
+    probes: Sequence[Any],
+    progress: bool | None = None,
+    batch_size: int = 256,
+) -> dict[Any, np.ndarray]:
     """Run all paths, `batch_size` at a time.
 
     Args:
@@ -38,7 +46,7 @@ def run(network, data, probes, progress=None, batch_size=256):
         Arrays (n, T, width) by probe.
 
     Raises:
-        InputError: NengoDL is not installed, or the network cannot be handed over.
+        InputError: NengoDL is not installed, or the network cannot be sent to the other process.
         RuntimeError: NengoDL failed, or its process died.
     """
     nodes = list(data)
@@ -47,10 +55,10 @@ def run(network, data, probes, progress=None, batch_size=256):
         folder = Path(folder)
         try:
             content = pickle.dumps({"network": network, "nodes": nodes, "probes": probes, "batch_size": batch_size})
-        except Exception as error:  # whatever a node's function holds
+        except Exception as error:  # pickle raises many classes
             raise InputError(
-                f"simulate: the network cannot be handed to NengoDL's process: {error}; take functions out of its "
-                "nodes that are defined on the fly"
+                f"simulate: the network cannot be sent to NengoDL's process: {error}; give its nodes functions that "
+                "are defined at the top level of a module"
             ) from error
         (folder / "network.pickle").write_bytes(content)
         np.savez(folder / "data.npz", *data.values())
@@ -77,27 +85,27 @@ def _work(folder, bar):
                     bar.done(int(line.rpartition(" ")[2]))
             status = worker.wait()
         finally:
-            worker.kill()  # nothing where it has ended
+            worker.kill()  # does nothing if it has ended
             worker.wait()
             worker.stdout.close()
     if status == 0:
         return
     if (folder / "error.json").is_file():
         error = json.loads((folder / "error.json").read_text(encoding="utf-8"))
-        raise (InputError if error["mendable"] else RuntimeError)(f"simulate: on NengoDL: {error['message']}")
+        raise (InputError if error["is_input_error"] else RuntimeError)(f"simulate: on NengoDL: {error['message']}")
     last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     raise RuntimeError(
         f"simulate: NengoDL's process {how} before it was done; memory may have run out, so try a smaller "
-        f"batch_size. Its last words: {' / '.join(last) or 'none'}"
+        f"batch_size. Its last messages: {' / '.join(last) or 'none'}"
     )
 
 
 def _environment():
-    """That of this process, with the variable that NengoDL needs; modules are found where this process finds them."""
+    """The environment of this process, with the variables that NengoDL needs and the same places to import from."""
     return os.environ | {
         "TF_USE_LEGACY_KERAS": "1",
-        "KERAS_BACKEND": "tensorflow",  # of Keras 3, whose operations the neurons of this package are written in
+        "KERAS_BACKEND": "tensorflow",  # of Keras 3, whose operations the steps of our neurons use
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
         "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path),
     }

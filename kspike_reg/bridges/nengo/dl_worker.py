@@ -1,7 +1,7 @@
-"""The process in which NengoDL runs; `nengo_dl_process` starts it as python -m ... FOLDER.
+"""The process in which NengoDL runs; `dl_process` starts it as python -m ... FOLDER.
 
-FOLDER holds network.pickle and data.npz, written by the process that started this one; records.npz is left there, or
-error.json.
+FOLDER holds network.pickle and data.npz, written by the process that started this one. This process writes records.npz,
+or error.json.
 """
 
 import pickle
@@ -14,30 +14,31 @@ from kspike_reg.errors import InputError
 from kspike_reg.files import replacing, write_json
 
 
-def main(folder):
-    """Run and leave the results; returns the exit status."""
+def main(folder: str) -> int:
+    """Run, write the results or the error to the folder, and return the exit status."""
     try:
         work(Path(folder))
-    except BrokenPipeError:  # the other process is gone
+    except BrokenPipeError:  # the other process has ended
         return 1
     except Exception as error:
-        message = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {_gist(str(error))}"
-        write_json(Path(folder) / "error.json", {"mendable": isinstance(error, InputError), "message": message})
+        is_input_error = isinstance(error, InputError)
+        message = str(error) if is_input_error else f"{type(error).__name__}: {_gist(str(error))}"
+        write_json(Path(folder) / "error.json", {"is_input_error": is_input_error, "message": message})
         return 1
     return 0
 
 
 def _gist(message):
-    """The first line of a message and the last: TensorFlow puts the places of the graph in between, indented."""
+    """The first line of a message and the last; between them TensorFlow prints the graph, indented."""
     lines = [line for line in message.splitlines() if line.strip() and not line[0].isspace()]
     return " ".join(dict.fromkeys(lines[:1] + lines[-1:])) or "no message"
 
 
-def work(folder):
-    """Run what lies in the folder."""
+def work(folder: Path) -> None:
+    """Run the network in the folder on the data in the folder."""
     from kspike_reg.bridges.nengo.dl_neurons import nengo_dl
 
-    # Written by the process that started this one, into a folder that no one else may write to.
+    # Written by the process that started this one, into a folder that only its user can write to.
     content = pickle.loads((folder / "network.pickle").read_bytes())
     network, nodes, probes = (content[name] for name in ("network", "nodes", "probes"))
     with np.load(folder / "data.npz", allow_pickle=False) as arrays:
@@ -47,11 +48,11 @@ def work(folder):
         nengo_dl.configure_settings(dtype="float32", inference_only=True, stateful=False)
     paths, steps = data[0].shape[:2]
     batches = -(-paths // content["batch_size"])
-    size = -(-paths // batches)  # batches of one size, so that one graph serves all
+    size = -(-paths // batches)  # batches of one size, so that one graph runs all of them
     records = [np.empty((paths, steps, probe.size_in), "float32") for probe in probes]
     with nengo_dl.Simulator(network, minibatch_size=size, progress_bar=False) as simulator:
         for start in range(0, paths, size):
-            rows = np.arange(start, start + size) % paths  # the last batch is filled up with paths that were run before
+            rows = np.arange(start, start + size) % paths  # the last batch is filled up with the first paths
             part = {node: array[rows] for node, array in zip(nodes, data, strict=True)}
             found = simulator.predict_on_batch(part)
             for probe, record in zip(probes, records, strict=True):

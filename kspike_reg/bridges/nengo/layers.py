@@ -1,5 +1,8 @@
 """What each Keras layer becomes in a Nengo network: registries from the kind of a neuron or the class of a layer."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -11,7 +14,7 @@ from kspike_reg.neurons.population import PopulationMean
 __all__ = ["CONVERSIONS", "NEURONS", "SEVERAL", "array_of"]
 
 
-def array_of(weight):
+def array_of(weight: Any) -> np.ndarray:
     """A Keras weight as a NumPy array."""
     return np.asarray(keras.ops.convert_to_numpy(weight))
 
@@ -93,8 +96,9 @@ def _activation(builder, node, layer):
 
 
 def _standardise(builder, node, layer):
-    """Rounded as by `model.predict`: (x - mean) * (1 / deviation), since TensorFlow makes a division by a constant a
-    product with its reciprocal when it compiles; back, x * deviation + mean.
+    """Rounded as in `model.predict`, where TensorFlow compiles a division by a constant to a product.
+
+    That is (x - mean) * (1 / deviation), and x * deviation + mean for the inverse.
     """
     mean, deviation = np.array(layer.mean, "float32"), np.array(layer.deviation, "float32")
     if layer.invert:
@@ -112,7 +116,7 @@ def _population_mean(builder, node, layer):
 
 
 def _sum(*signs):
-    """A node that adds up its inputs, the first with the first sign, all others with the last."""
+    """A function that builds a node that sums its inputs, the first with the first sign, all others with the last."""
 
     def build(builder, node, layer):
         width = node.output_tensors[0].shape[-1]
@@ -150,17 +154,17 @@ def _same(builder, node, layer):
 
 
 def _masking(builder, node, layer):
-    """Nothing where there is no padding, which `simulate` checks by the probe."""
+    """A Masking layer does nothing without padding, which `simulate` checks on the probe."""
     source = builder.sources[node.inputs[0]]
     builder.masking[node.name] = builder.probe(source, node.name), float(layer.mask_value)
     return source
 
 
-# How to build a layer, by the kind of its neurons, or by its class. Subclasses are not covered, since they may compute
+# How to build a layer, by the kind of its neurons, or by its class. Subclasses are not included, since they may compute
 # something else. Each function takes the builder, the node and the cell or layer, and returns the Nengo object that
 # emits the layer's output.
-NEURONS = {"lif": _lif, "rlif": _rlif, "slstm": _slstm, "leaky_integrator": _leaky}
-CONVERSIONS = {
+NEURONS: dict[str, Callable[..., Any]] = {"lif": _lif, "rlif": _rlif, "slstm": _slstm, "leaky_integrator": _leaky}
+CONVERSIONS: dict[type, Callable[..., Any]] = {
     PopulationMean: _population_mean,
     Standardise: _standardise,
     keras.layers.Dense: _dense,

@@ -1,11 +1,12 @@
-"""From a Keras model to a network in the idiom of Nengo: `to_nengo`.
+"""From a Keras model to a Nengo network: `to_nengo`.
 
-Every layer that computes becomes one ensemble and one connection into it; what only joins or adds values becomes one
-node; dropout and the like vanish. All connections have synapse=None, so that a step passes through the whole network
-without delay, as in Keras.
+Every layer that computes becomes one ensemble and one connection to it. A layer that only joins or adds values becomes
+one Nengo node. Layers that act in training alone, such as Dropout, have no counterpart. All connections have
+synapse=None, so that a step passes through the whole network without delay, as in Keras.
 """
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -41,13 +42,13 @@ class Port:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a network that `to_nengo` made; its attribute `layout`.
+    """The places of inputs, outputs and states in a network that `to_nengo` made; its attribute `layout`.
 
     Attributes:
         inputs, outputs: tuples of `Port`, in the order of the Keras model.
         states: probes by the name of a node of the Keras model and by that of a state of its neurons.
         thresholds: by the name of a node whose neurons fire, shape (units,).
-        masking: pairs of a probe and the value that marks padding, for each Masking layer by name.
+        masking: pairs of a probe and the value that marks padding, by the name of each Masking layer.
     """
 
     inputs: tuple[Port, ...]
@@ -83,15 +84,15 @@ def to_nengo(model: keras.Model) -> Any:
         model: a built functional or sequential `keras.Model` of any depth, with any number of inputs and outputs,
             nested models and layers called twice included: LIF, RLIF, SLSTM, LeakyIntegrator and their cells in
             `keras.layers.RNN`, Dense (linear, relu, sigmoid, tanh), TimeDistributed around it, PopulationMean,
-            Standardise, Activation, Add, Subtract, Average, Concatenate, and what acts in training alone. Masking is
-            treated as a layer that finds no padding.
+            Standardise, Activation, Add, Subtract, Average, Concatenate, and layers that act in training alone. A
+            Masking layer is treated as one that finds no padding.
 
     Returns:
-        A `nengo.Network` with an attribute `layout` (`Layout`) that says where things are.
+        A `nengo.Network` with an attribute `layout`, the `Layout` of its inputs, outputs and probes.
 
     Raises:
-        InputError: Nengo is not installed, a model that cannot be looked into, or a layer that cannot be converted,
-            or is used in a way that cannot.
+        InputError: Nengo is not installed, a model that cannot be looked into, or a layer or a call of it that cannot
+            be converted.
     """
     graph = graph_of(model, "to_nengo")
     nengo = needed("nengo", "nengo", "to_nengo")
@@ -110,7 +111,7 @@ def to_nengo(model: keras.Model) -> Any:
 class _Builder:
     """Builds into the current network; `sources` has the Nengo object that emits each value of the graph."""
 
-    def __init__(self, nengo):
+    def __init__(self, nengo: ModuleType) -> None:
         # Their module imports Nengo.
         from kspike_reg.bridges.nengo import neurons
 
@@ -118,7 +119,7 @@ class _Builder:
         self.sources, self.tensors, self.probes = {}, {}, {}
         self.states, self.thresholds, self.masking = {}, {}, {}
 
-    def input(self, tensor, value):
+    def input(self, tensor: keras.KerasTensor, value: int) -> Port:
         if len(tensor.shape) not in (2, 3) or tensor.shape[-1] is None:
             raise InputError(
                 f"to_nengo: the input {tensor.name!r} has the shape {tuple(tensor.shape)}; expected (batch, time, "
@@ -129,7 +130,7 @@ class _Builder:
         self.probe(node, tensor.name)
         return Port(tensor.name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype), node)
 
-    def output(self, value, name):
+    def output(self, value: int, name: str) -> Port:
         tensor, source = self.tensors[value], self.sources[value]
         probe = self.probe(source, name)
         return Port(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype), probe)
@@ -140,15 +141,17 @@ class _Builder:
         if build is None:
             known = sorted([*NEURONS, *(kind.__name__ for kind in CONVERSIONS)])
             raise InputError(
-                f"to_nengo: cannot convert the layer {node.name!r} of class {type(layer).__name__}; known are "
+                f"to_nengo: cannot convert the layer {node.name!r} of class {type(layer).__name__}; expected one of "
                 f"{', '.join(known)}"
             )
         self._check(node, layer)
         self.sources[node.outputs[0]] = build(self, node, layer)
         self.tensors[node.outputs[0]] = node.output_tensors[0]
 
-    def ensemble(self, node, units, neuron_type, bias=None, dimensions=1):
-        """An ensemble driven only by its connections; its encoders would have random directions otherwise."""
+    def ensemble(
+        self, node: Node, units: int, neuron_type: Any, bias: np.ndarray | None = None, dimensions: int = 1
+    ) -> Any:
+        """An ensemble driven by its connections and its bias alone, without the random encoders of Nengo's default."""
         return self.nengo.Ensemble(
             units,
             dimensions,
@@ -161,24 +164,24 @@ class _Builder:
             label=node.name,
         )
 
-    def connect(self, node, target, transform=None, value=None):
+    def connect(self, node: Node, target: Any, transform: Any = None, value: int | None = None) -> None:
         """A connection without delay from an input of the node, the first one by default, labelled "lif_1.kernel"."""
         source = self.sources[node.inputs[0] if value is None else value]
         options = {} if transform is None else {"transform": transform}
         self.nengo.Connection(source, target, synapse=None, label=f"{node.name}.kernel", **options)
 
-    def relay(self, node, width):
+    def relay(self, node: Node, width: int) -> Any:
         """A Nengo node that emits the sum of its inputs."""
         return self.nengo.Node(size_in=width, label=node.name)
 
-    def probe(self, source, label, attribute=None):
-        """A probe; one that is there already serves again."""
+    def probe(self, source: Any, label: str, attribute: str | None = None) -> Any:
+        """The probe of a source; each is made once."""
         key = (id(source), attribute)
         if key not in self.probes:
             self.probes[key] = self.nengo.Probe(source, attribute, label=label)
         return self.probes[key]
 
-    def neurons_of(self, node, ensemble):
+    def neurons_of(self, node: Node, ensemble: Any) -> Any:
         """The neurons of an ensemble as a source, with probes on their states."""
         self.states[node.name] = {
             name: self.probe(ensemble.neurons, f"{node.name}.{name}", STATES.get(name, name))
@@ -190,7 +193,7 @@ class _Builder:
 
     @staticmethod
     def _check(node, layer):
-        """Refuse what would differ from Keras."""
+        """Refuse layers and calls that would not compute the same as in Keras."""
         place = f"to_nengo: the layer {node.name!r}"
         ranks = {len(tensor.shape) for tensor in (*node.input_tensors, *node.output_tensors[:1])}
         several = type(layer) in SEVERAL
@@ -210,9 +213,9 @@ class _Builder:
         precision = keras.backend.standardize_dtype(layer.compute_dtype)
         if precision != "float32":
             raise InputError(
-                f"{place} computes in {precision}; expected float32, in which Nengo gives the same spikes; build the "
-                "model under that policy and set its weights"
+                f"{place} computes in {precision}; expected float32, in which Nengo computes the same spikes; build "
+                "the model under that policy and set its weights"
             )
         for weight in layer.weights:
             if weight.dtype.startswith("float") and not np.isfinite(array_of(weight)).all():
-                raise InputError(f"{place}: its weight {weight.name!r} is not finite; train it anew")
+                raise InputError(f"{place}: its weight {weight.name!r} is not finite; check that training converged")

@@ -1,14 +1,18 @@
-"""The neurons of this package as Nengo neuron types: what one of them does in one step, in NumPy.
+"""The neurons of this package as Nengo neuron types: one step of each, in NumPy.
 
-One Nengo time step is one step of the network, however long it lasts: the types do not look at dt. Spikes are 0.0 or
-1.0 as in Keras, not 1 / dt high. A spike resets its neuron one step later; the state `voltage` is the membrane after
-the step, `fired` the spikes. Both can be probed on `ensemble.neurons`, whatever the neurons hand on.
+One Nengo time step is one step of the network, however long it lasts: the types ignore dt. Spikes are 0.0 or 1.0 as in
+Keras, not 1 / dt. A spike resets its neuron one step later; the state `voltage` is the membrane after the step, `fired`
+the spikes. Both can be probed on `ensemble.neurons`, whatever the neurons emit.
 
-Within a step nothing is delayed: `J` holds what the connections with synapse=None bring in the same step. What a layer
-hears of its own last step lies in the neuron type, since a connection back would either be delayed or close a circle.
+Nothing is delayed within a step: `J` is the sum of the connections with synapse=None in the same step. The recurrence
+of a layer is part of its neuron type, since a connection from an ensemble to itself would be delayed or close a cycle.
 
-Importing this module needs Nengo; `to_nengo` sees to the message where it is missing.
+Importing this module needs Nengo; `to_nengo` raises the error where it is missing.
 """
+# ruff: noqa: N803 - Nengo calls the input current J
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from nengo.builder import Builder, Signal
@@ -16,6 +20,7 @@ from nengo.builder.neurons import SimNeurons
 from nengo.dists import Choice
 from nengo.neurons import NeuronType
 from nengo.params import BoolParam, EnumParam, NdarrayParam, NumberParam, StringParam
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "ACTIVATIONS", "LeakyIntegrator", "Rate", "RecurrentSubtractLIF", "SimLayer", "SpikingLSTM", "SubtractLIF"
@@ -23,26 +28,26 @@ __all__ = [
 
 
 class SimLayer(SimNeurons):
-    """The operator of one layer. Nengo merges its own operators of equal neurons, whatever weights lie in them."""
+    """The operator of one layer. Nengo merges its own operators of equal neuron types, whatever their weights are."""
 
 
 class _Neurons(NeuronType):
     """Neurons driven by their currents alone: gain and bias of the ensemble are given, tuning curves do not matter."""
 
-    state = {}  # noqa: RUF012 - Nengo's own way
-    driven_at_ensemble = False  # where the currents arrive: at the neurons, or at the ensemble
+    state: dict[str, Any] = {}  # noqa: RUF012 - Nengo declares states in this way
+    driven_at_ensemble = False  # whether currents arrive at the ensemble, not at its neurons
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(initial_state=None)
 
-    def max_rates_intercepts(self, gain, bias):
+    def max_rates_intercepts(self, gain: NDArray, bias: NDArray) -> tuple[NDArray, NDArray]:
         """Nengo asks for them when it builds an ensemble; they have no meaning here."""
         return np.full_like(gain, np.nan), np.full_like(bias, np.nan)
 
 
 @Builder.register(_Neurons)
 def _build_neurons(model, neuron_type, neurons):
-    """As Nengo builds neurons, but by our operator, and driven by what arrives where the type says."""
+    """As Nengo builds neurons, but with our operator, and driven at the place that the type declares."""
     current = model.sig[neurons.ensemble if neuron_type.driven_at_ensemble else neurons]["in"]
     state = {}
     for name, start in neuron_type.make_state(neurons.size_in, rng=np.random, dtype=current.dtype).items():
@@ -51,17 +56,17 @@ def _build_neurons(model, neuron_type, neurons):
 
 
 class _Spiking(_Neurons):
-    """What neurons that fire share: a threshold, a reset, what they hand on, and the derivative for training.
+    """Base of neurons that fire: a threshold, a reset, an output, and the derivative for training.
 
     Args:
         threshold: firing level of each neuron, shape (units,), > 0.
-        reset: what a spike does to the membrane one step later: "subtract", "zero" or "none".
-        output: what the neurons hand on: "spikes" or "membrane".
-        detach_reset, surrogate, surrogate_scale: of the backward pass, which only NengoDL takes.
+        reset: effect of a spike on the membrane one step later: "subtract", "zero" or "none".
+        output: what the neurons emit: "spikes" or "membrane".
+        detach_reset, surrogate, surrogate_scale: of the backward pass, which only NengoDL runs.
     """
 
     spiking = True
-    state = {"voltage": Choice([0]), "fired": Choice([0])}  # noqa: RUF012
+    state: dict[str, Any] = {"voltage": Choice([0]), "fired": Choice([0])}  # noqa: RUF012
 
     threshold = NdarrayParam("threshold", shape=("*",))
     reset = EnumParam("reset", default="subtract", values=("subtract", "zero", "none"), readonly=True)
@@ -71,8 +76,14 @@ class _Spiking(_Neurons):
     surrogate_scale = NumberParam("surrogate_scale", default=None, optional=True, readonly=True)
 
     def __init__(
-        self, threshold, reset="subtract", output="spikes", detach_reset=True, surrogate="atan", surrogate_scale=None
-    ):
+        self,
+        threshold: ArrayLike,
+        reset: str = "subtract",
+        output: str = "spikes",
+        detach_reset: bool = True,
+        surrogate: str = "atan",
+        surrogate_scale: float | None = None,
+    ) -> None:
         super().__init__()
         self.threshold = threshold
         self.reset = reset
@@ -81,14 +92,14 @@ class _Spiking(_Neurons):
         self.surrogate = surrogate
         self.surrogate_scale = surrogate_scale
 
-    def _hand_on(self, membrane, output, voltage, fired):
+    def _emit(self, membrane, output, voltage, fired):
         voltage[...] = membrane
         fired[...] = membrane >= self.threshold
         output[...] = fired if self.output == "spikes" else membrane
 
 
 class SubtractLIF(_Spiking):
-    """Leaky integrate-and-fire neurons whose spike takes the threshold off the membrane (`kspike_reg.neurons.LIF`).
+    """Leaky integrate-and-fire neurons (`kspike_reg.neurons.LIF`).
 
         subtract   U[t] = decay * U[t-1] + J[t] - threshold * S[t-1]
         zero       U[t] = decay * U[t-1] * (1 - S[t-1]) + J[t]
@@ -103,41 +114,41 @@ class SubtractLIF(_Spiking):
 
     decay = NdarrayParam("decay", shape=("*",))
 
-    def __init__(self, decay, threshold, **firing):
+    def __init__(self, decay: ArrayLike, threshold: ArrayLike, **firing: Any) -> None:
         super().__init__(threshold, **firing)
         self.decay = decay
 
-    def step(self, dt, J, output, voltage, fired):  # noqa: N803 - Nengo's own names
+    def step(self, dt: float, J: NDArray, output: NDArray, voltage: NDArray, fired: NDArray) -> None:
         last = voltage * (1 - fired) if self.reset == "zero" else voltage
         membrane = self.decay * last + J
         if self.reset == "subtract":
             membrane -= self.threshold * fired
-        self._hand_on(membrane, output, voltage, fired)
+        self._emit(membrane, output, voltage, fired)
 
 
 class RecurrentSubtractLIF(SubtractLIF):
-    """Leaky integrate-and-fire neurons that hear their own layer's last spikes (`kspike_reg.neurons.RLIF`).
+    """Leaky integrate-and-fire neurons that receive their own layer's last spikes (`kspike_reg.neurons.RLIF`).
 
         U[t] = decay * U[t-1] + J[t] + V S[t-1] - threshold * S[t-1],   S[t] = H(U[t] - threshold)
 
     Args:
         decay, threshold: of each neuron, shape (units,).
-        recurrent_kernel: V, shape (units, units), from row to column, or (units,) where each neuron hears itself.
+        recurrent_kernel: V, shape (units, units), from row to column, or (units,) if each neuron receives only its own.
         **firing: as in `SubtractLIF`.
     """
 
     recurrent_kernel = NdarrayParam("recurrent_kernel", shape=("...",))
 
-    def __init__(self, decay, threshold, recurrent_kernel, **firing):
+    def __init__(self, decay: ArrayLike, threshold: ArrayLike, recurrent_kernel: ArrayLike, **firing: Any) -> None:
         super().__init__(decay, threshold, **firing)
         self.recurrent_kernel = recurrent_kernel
 
     @property
-    def recurrence(self):
+    def recurrence(self) -> str:
         """How the spikes feed back, by the shape of the kernel: "dense" or "one_to_one"."""
         return "dense" if self.recurrent_kernel.ndim == 2 else "one_to_one"
 
-    def step(self, dt, J, output, voltage, fired):  # noqa: N803
+    def step(self, dt: float, J: NDArray, output: NDArray, voltage: NDArray, fired: NDArray) -> None:
         own = fired @ self.recurrent_kernel if self.recurrence == "dense" else fired * self.recurrent_kernel
         super().step(dt, J + own, output, voltage, fired)
 
@@ -149,8 +160,8 @@ class SpikingLSTM(_Spiking):
         c[t] = sigmoid(f) * c[t-1] + sigmoid(i) * tanh(g)
         h[t] = sigmoid(o) * tanh(c[t]) - threshold * S[t-1],   S[t] = H(h[t] - threshold)
 
-    Each neuron hears four currents, one for each gate. So the currents arrive at the ensemble, of 4 * units
-    dimensions, in the order i, f, g, o, and not at its neurons; `voltage` is h, the state `carry` is c.
+    Each neuron receives four currents, one for each gate. They arrive at the ensemble, of 4 * units dimensions in the
+    order i, f, g, o, not at its neurons. `voltage` is h, the state `carry` is c.
 
     Args:
         threshold: firing level of each neuron, shape (units,).
@@ -160,17 +171,17 @@ class SpikingLSTM(_Spiking):
     """
 
     driven_at_ensemble = True
-    state = {**_Spiking.state, "carry": Choice([0])}  # noqa: RUF012
+    state: dict[str, Any] = {**_Spiking.state, "carry": Choice([0])}  # noqa: RUF012
 
     recurrent_kernel = NdarrayParam("recurrent_kernel", shape=("*", "*"))
     gate_bias = NdarrayParam("gate_bias", shape=("*",))
 
-    def __init__(self, threshold, recurrent_kernel, gate_bias, **firing):
+    def __init__(self, threshold: ArrayLike, recurrent_kernel: ArrayLike, gate_bias: ArrayLike, **firing: Any) -> None:
         super().__init__(threshold, **firing)
         self.recurrent_kernel = recurrent_kernel
         self.gate_bias = gate_bias
 
-    def step(self, dt, J, output, voltage, fired, carry):  # noqa: N803
+    def step(self, dt: float, J: NDArray, output: NDArray, voltage: NDArray, fired: NDArray, carry: NDArray) -> None:
         gates = J + self.gate_bias + voltage @ self.recurrent_kernel
         input_gate, forget_gate, candidate, output_gate = np.split(gates, 4)
         carry[...] = _logistic(forget_gate) * carry + _logistic(input_gate) * np.tanh(candidate)
@@ -179,7 +190,7 @@ class SpikingLSTM(_Spiking):
             membrane *= 1 - fired
         elif self.reset == "subtract":
             membrane -= self.threshold * fired
-        self._hand_on(membrane, output, voltage, fired)
+        self._emit(membrane, output, voltage, fired)
 
 
 class LeakyIntegrator(_Neurons):
@@ -189,26 +200,26 @@ class LeakyIntegrator(_Neurons):
         decay: leak per step of each neuron, shape (units,), in [0, 1].
     """
 
-    state = {"voltage": Choice([0])}  # noqa: RUF012
+    state: dict[str, Any] = {"voltage": Choice([0])}  # noqa: RUF012
     decay = NdarrayParam("decay", shape=("*",))
 
-    def __init__(self, decay):
+    def __init__(self, decay: ArrayLike) -> None:
         super().__init__()
         self.decay = decay
 
-    def step(self, dt, J, output, voltage):  # noqa: N803
+    def step(self, dt: float, J: NDArray, output: NDArray, voltage: NDArray) -> None:
         voltage[...] = self.decay * voltage + J
         output[...] = voltage
 
 
 def _logistic(x):
-    # np.exp overflows to infinity for gates far below zero, where the logistic is zero as it should be.
+    # np.exp overflows to infinity for gates far below zero, where the logistic is correctly zero.
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
 
 
-# The activations that a layer of rates may have, by the names that Keras gives them.
-ACTIVATIONS = {
+# The activations of `Rate`, by their names in Keras.
+ACTIVATIONS: dict[str, Callable[[NDArray], NDArray]] = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": _logistic,
@@ -217,21 +228,21 @@ ACTIVATIONS = {
 
 
 class Rate(_Neurons):
-    """Units without memory, as those of `keras.layers.Dense`: output = activation(factor * J).
+    """Units without memory, like those of `keras.layers.Dense`: output = activation(factor * J).
 
     Args:
         activation: a name in `ACTIVATIONS`.
-        factor: one number for each unit, shape (units,); None is one. Standardising takes the mean off before it
-            scales; to scale first would round otherwise.
+        factor: one number for each unit, shape (units,); None is one. Standardising subtracts the mean before it
+            scales; the other order would round differently.
     """
 
     activation = EnumParam("activation", default="linear", values=tuple(ACTIVATIONS), readonly=True)
     factor = NdarrayParam("factor", default=None, shape=("*",), optional=True, readonly=True)
 
-    def __init__(self, activation="linear", factor=None):
+    def __init__(self, activation: str = "linear", factor: ArrayLike | None = None) -> None:
         super().__init__()
         self.activation = activation
         self.factor = factor
 
-    def step(self, dt, J, output):  # noqa: N803
+    def step(self, dt: float, J: NDArray, output: NDArray) -> None:
         output[...] = ACTIVATIONS[self.activation](J if self.factor is None else J * self.factor)

@@ -1,5 +1,6 @@
 """Running a network on plain Nengo: one path after the other, from rest, in single precision."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import nengo
@@ -11,8 +12,13 @@ from kspike_reg.bridges.progress import ProgressBar
 __all__ = ["run"]
 
 
-def run(network, data, probes, progress=None):
-    """Run every path on one simulator, which is reset in between.
+def run(
+    network: nengo.Network,
+    data: dict[nengo.Node, np.ndarray],
+    probes: Sequence[nengo.Probe],
+    progress: bool | None = None,
+) -> dict[nengo.Probe, np.ndarray]:
+    """Run every path on one simulator, which is reset between paths.
 
     Args:
         network: a `nengo.Network`.
@@ -29,8 +35,8 @@ def run(network, data, probes, progress=None):
     with ExitStack() as stack:
         for context in (_fed(feeds), _only(network, probes), _single_precision()):
             stack.enter_context(context)
-        # A model of its own keeps Nengo's cache of decoders, of which there are none, off the disk. With dt=1 the time
-        # is the number of the step, exactly.
+        # A model of its own keeps Nengo from writing a cache of decoders, of which there are none, to the disk. With
+        # dt=1 the time is exactly the number of the step.
         simulator = stack.enter_context(nengo.Simulator(network, model=Model(dt=1.0), progress_bar=False))
         bar = stack.enter_context(ProgressBar("Nengo", paths, progress))
         for path in range(paths):
@@ -45,18 +51,18 @@ def run(network, data, probes, progress=None):
 
 
 class _Feed:
-    """What an input node gives at a time: the step of that number, from one, of the path at hand."""
+    """The output of an input node: from a time, which counts the steps from one, to that step of the current path."""
 
-    def __init__(self, array):
+    def __init__(self, array: np.ndarray) -> None:
         self.array, self.path = array, 0
 
-    def __call__(self, time):
+    def __call__(self, time: float) -> np.ndarray:
         return self.array[self.path, max(int(time) - 1, 0)]
 
 
 @contextmanager
-def _fed(feeds):
-    """Let nodes give data, and give back what they gave before."""
+def _fed(feeds) -> Iterator[None]:
+    """Let nodes emit data, and restore their outputs."""
     before = {node: node.output for node in feeds}
     try:
         for node, feed in feeds.items():
@@ -68,8 +74,8 @@ def _fed(feeds):
 
 
 @contextmanager
-def _only(network, probes):
-    """Leave out the probes that nobody asks for, and bring them back."""
+def _only(network, probes) -> Iterator[None]:
+    """Remove all other probes from a network, and restore them."""
     before = list(network.probes)
     try:
         network.probes[:] = [probe for probe in before if probe in probes]
@@ -79,7 +85,7 @@ def _only(network, probes):
 
 
 @contextmanager
-def _single_precision():
+def _single_precision() -> Iterator[None]:
     before = nengo.rc["precision"]["bits"]
     nengo.rc["precision"]["bits"] = "32"
     try:

@@ -1,7 +1,10 @@
-"""A converted network as a Python script and a file of weights, for those who want to read it: `export_nengo`."""
+"""A converted network as a readable Python script and a file of weights: `export_nengo`."""
 
+import os
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from kspike_reg.files import replacing
 
 __all__ = ["export_nengo"]
 
-HEAD = '''"""The network {label!r} for Nengo, exported by kspike_reg; its weights lie beside it, in {weights}.
+HEAD = '''"""The network {label!r} for Nengo, exported by kspike_reg; its weights are in {weights}, in the same folder.
 
 One Nengo time step is one step of the network, whatever dt is. Give the input nodes your data and run it:
 
@@ -32,7 +35,7 @@ weights = np.load(Path(__file__).with_suffix(".npz"))
 
 
 def ensemble(label, neuron_type, bias, dimensions=1):
-    """Neurons that hear what connections bring, and their bias, and nothing else."""
+    """Neurons driven by their connections and their bias alone."""
     units = len(bias)
     return nengo.Ensemble(
         units, dimensions, label=label, neuron_type=neuron_type, gain=np.ones(units), bias=bias,
@@ -44,11 +47,11 @@ with nengo.Network(label={label!r}) as model:
 '''
 
 
-def export_nengo(model, file):
-    """Write a model as a script that builds its Nengo network, and its weights beside it.
+def export_nengo(model: Any, file: str | os.PathLike) -> tuple[Path, Path]:
+    """Write a model as a script that builds its Nengo network, and a file of weights in the same folder.
 
-    The script needs Nengo and this package, whose neuron types it imports, but neither the model nor its file. Its
-    network is called `model`, as NengoGUI expects.
+    The script needs Nengo and the neuron types of this package, but neither the model nor its file. Its network is
+    called `model`, as NengoGUI expects.
 
     Args:
         model: a `keras.Model`, or a network that `to_nengo` made of one.
@@ -58,7 +61,7 @@ def export_nengo(model, file):
         The two files, a pair of `pathlib.Path`.
 
     Raises:
-        InputError: another suffix, a place that cannot be written to, or whatever `to_nengo` refuses.
+        InputError: another suffix, files that cannot be written, or a model that `to_nengo` refuses.
     """
     file = Path(file)
     if file.suffix != ".py":
@@ -90,15 +93,18 @@ def export_nengo(model, file):
 class _Writer:
     """Collects the lines of the script, and the weights by name."""
 
-    def __init__(self, nengo):
+    def __init__(self, nengo: ModuleType) -> None:
         self.nengo = nengo
-        self.lines, self.weights, self.names, self.types = [], {}, {}, set()
+        self.lines: list[str] = []
+        self.weights: dict[str, np.ndarray] = {}
+        self.names: dict[Any, str] = {}
+        self.types: set[str] = set()
 
-    def node(self, node):
+    def node(self, node: Any) -> None:
         start = f"np.zeros({node.size_out})" if node.size_in == 0 else f"size_in={node.size_in}"
         self.lines.append(f"{self._name(node)} = nengo.Node({start}, label={node.label!r})")
 
-    def ensemble(self, ensemble):
+    def ensemble(self, ensemble: Any) -> None:
         kind = ensemble.neuron_type
         self.types.add(type(kind).__name__)
         options = []
@@ -117,7 +123,7 @@ class _Writer:
             ")",
         ]
 
-    def connection(self, connection):
+    def connection(self, connection: Any) -> None:
         transform = ""
         if not isinstance(connection.transform, self.nengo.transforms.NoTransform):
             value = connection.transform.init
@@ -126,12 +132,12 @@ class _Writer:
         ends = f"{self._end(connection.pre)}, {self._end(connection.post)}"
         self.lines.append(f"nengo.Connection({ends}{transform}, synapse=None, label={connection.label!r})")
 
-    def probe(self, probe):
+    def probe(self, probe: Any) -> None:
         attribute = "" if probe.attr == "output" else f", {probe.attr!r}"
         self.lines.append(f"nengo.Probe({self._end(probe.target)}{attribute}, label={probe.label!r})")
 
     def _end(self, end):
-        """An object, its neurons, or a slice of it, as the script calls it."""
+        """The expression of the script for an object, its neurons, or a slice of it."""
         if isinstance(end, self.nengo.base.ObjView):
             return f"{self._end(end.obj)}[{end.slice.start}:{end.slice.stop}]"
         if isinstance(end, self.nengo.ensemble.Neurons):
@@ -139,7 +145,7 @@ class _Writer:
         return self.names[end]
 
     def _name(self, thing):
-        """A name for a variable that nothing else has, made from the label."""
+        """A unique name for a variable, made from the label."""
         name = unique = re.sub(r"\W", "_", f"_{thing.label}" if thing.label[0].isdigit() else thing.label)
         count = 1
         while unique in (*self.names.values(), "model", "weights", "ensemble", "nengo", "np", "Path", *self.types):
@@ -149,7 +155,7 @@ class _Writer:
         return unique
 
     def _weight(self, name, value):
-        """How the script refers to an array; in single precision, as Keras has it, where nothing is lost."""
+        """The expression of the script for an array, which is stored in single precision if that is exact."""
         single = value.astype("float32")
         count, unique = 1, name
         while unique in self.weights:
