@@ -1,4 +1,4 @@
-"""What commands do with registries: a target that is added is exported to, with the options that it asks for."""
+"""Commands use the registries: a target added to the registry can be exported to, with the options it declares."""
 
 import sys
 
@@ -22,34 +22,34 @@ def calls(tmp_path, monkeypatch):
 
     def write(model, file, *, form, paths):
         found.append((model.name, file.name, form, paths.input_names, paths.target_names, len(paths)))
-        return "as you wish"
+        return "exported"
 
     target = targets.Target("two files", (".one", ".two"), write, options=("form", "paths"))
     monkeypatch.setitem(targets.TARGETS, "copy", target)
     return found
 
 
-def test_a_new_target_is_exported_to_with_the_options_that_it_asks_for(calls, capsys):
+def test_export_runs_a_new_target_with_its_options(calls, capsys):
     words = ["export", "lif-elasticity", "--to", "copy", "--out", "a.one", "--form", "exact", "--data", "paths.csv"]
     assert cli.main(words) == 0
     assert calls == [("lif", "a.one", "exact", ("strain",), ("stress",), 2)]
-    assert capsys.readouterr().out == "as you wish\nwrote a.one and a.two\n"
+    assert capsys.readouterr().out == "exported\nwrote a.one and a.two\n"
 
 
-def test_a_target_that_runs_the_network_asks_for_data(calls, capsys):
+def test_a_target_that_runs_the_network_needs_data(calls, capsys):
     assert cli.main(["export", "lif-elasticity", "--to", "copy", "--out", "a.one"]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("kspike-reg export: error: --to copy runs the network: ")
-    assert "--data" in said.err
+    captured = capsys.readouterr()
+    assert captured.err.startswith("kspike-reg export: error: --to copy runs the network: ")
+    assert "--data" in captured.err
     assert not calls
 
 
-def test_every_target_asks_for_options_that_the_command_has():
+def test_the_command_has_the_options_of_every_target():
     for name, target in targets.TARGETS.items():
         assert set(target.options) <= OPTIONS.keys(), name
 
 
-def test_an_interruption_ends_with_its_status_and_one_line(monkeypatch, capsys):
+def test_an_interruption_returns_its_status_and_prints_one_line(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
@@ -58,13 +58,13 @@ def test_an_interruption_ends_with_its_status_and_one_line(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_what_the_backend_writes_while_it_loads_is_held_back(capfd):
+def test_messages_of_the_backend_while_it_loads_are_hidden(capfd):
     with quiet_start():
         print("noise", file=sys.__stderr__, flush=True)
     assert capfd.readouterr().err == ""
 
 
-def test_what_the_backend_writes_is_shown_where_loading_fails(capfd):
+def test_messages_of_the_backend_are_shown_if_loading_fails(capfd):
     def load():
         with quiet_start():
             print("the reason", file=sys.__stderr__, flush=True)

@@ -1,4 +1,4 @@
-"""The parser: its choices are those of the registries, its defaults those of the functions that it calls."""
+"""The parser takes its choices from the registries and its defaults from the functions that the commands call."""
 
 import argparse
 import inspect
@@ -20,7 +20,7 @@ EVALUATE = ["evaluate", "model.keras", "--data", "paths.csv"]
 EXPORT = ["export", "model.keras", "--out", "file"]
 ENERGY = ["energy", "model.keras", "--data", "paths.csv"]
 
-# By option: the dictionary it takes its choices from, and the other words of a command that has it.
+# For each option: the dictionary with its choices, and the other arguments of a command that has the option.
 REGISTRIES = {
     "--task": (tasks.TASKS, ["train", "--out", "run"]),
     "--family": (families.FAMILIES, TRAIN),
@@ -36,7 +36,7 @@ REGISTRIES = {
     "study": (studies.STUDIES, ["reproduce"]),
     "recipe of a study": (recipes.RECIPES, ["reproduce", "cyclic", "--recipe"]),
 }
-# By option, what is a tuple of names instead.
+# The options whose choices are a tuple of names instead.
 TUPLES = {
     "--loss-weighting": (configuration, "LOSS_WEIGHTINGS"),
     "--reset": (registry, "RESETS"),
@@ -52,13 +52,13 @@ def described(command):
 
 
 def parsed(name, words, value):
-    """The words with an option, parsed; whatever it is called, its value is among those of the namespace."""
+    """Parse arguments with an option; returns the values of the namespace, so that its attribute names do not matter."""
     option = name.split()[0]
     return vars(cli.build_parser().parse_args([*words, *[option] * option.startswith("--"), value]))
 
 
 def is_taken(name, words, value="brand-new"):
-    """Whether the parser accepts a value, and its help shows it."""
+    """Whether the parser accepts a value and its help shows it."""
     try:
         values = parsed(name, words, value).values()
     except SystemExit:
@@ -70,7 +70,7 @@ def is_taken(name, words, value="brand-new"):
 
 @pytest.mark.parametrize("name", REGISTRIES)
 def test_an_entry_of_a_registry_is_a_choice(name, monkeypatch):
-    """Without a change of the command line: the entry is all that is added."""
+    """The entry is enough; the command line needs no change."""
     entries, words = REGISTRIES[name]
     assert not is_taken(name, words)
     entry = targets.Target("something", (".x",), print) if entries is targets.TARGETS else object()
@@ -96,8 +96,8 @@ def test_an_entry_of_the_commands_is_a_command(monkeypatch, capsys):
     assert "Do something new." in capsys.readouterr().out
 
 
-def test_every_choice_is_listed_in_the_table_above():
-    """A new option with choices needs a row, so that it takes them from a registry."""
+def test_every_option_with_choices_is_in_the_table_above():
+    """A new option with choices needs a row, which checks that it takes them from a registry."""
     found = {
         action.option_strings[0] if action.option_strings else action.dest
         for name in cli.COMMANDS
@@ -112,7 +112,7 @@ def default_of(function, parameter):
 
 
 def test_defaults_are_those_of_the_functions_that_a_command_calls():
-    """The functions are imported with Keras, so the parser cannot ask them."""
+    """The functions are imported with Keras, so the parser cannot read their defaults."""
     read = {name: default_of(datasets.read, name) for name in ("path_column", "step_column")}
     checked = {"outside": default_of(evaluation.predict, "outside")}
     expected = {
@@ -129,8 +129,8 @@ def test_defaults_are_those_of_the_functions_that_a_command_calls():
         assert {option: command.get_default(option) for option in defaults} == defaults
 
 
-def test_only_the_commands_among_the_words_are_described():
-    """Listing choices imports NumPy, which the overview does without."""
+def test_only_the_commands_among_the_arguments_get_their_options():
+    """Listing choices imports NumPy; the overview does not need it."""
     actions = cli.build_parser(["predict", "--help"])._actions
     (subparsers,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
     options = {name: len(command._actions) for name, command in subparsers.choices.items()}
@@ -139,6 +139,6 @@ def test_only_the_commands_among_the_words_are_described():
     assert set(options.values()) == {1}  # --help
 
 
-def test_a_tuple_is_shown_as_it_is_typed():
+def test_a_tuple_is_shown_the_way_users_type_it():
     help_text = " ".join(described("train").format_help().split())
     assert "(default: 0.7 0.15 0.15)" in help_text

@@ -1,8 +1,8 @@
-"""Every public layer, one row each: a new neuron or layer is a new row here, and all checks go through it.
+"""Every public layer, one row each. A new neuron or layer gets a row here, and all checks run on it.
 
-Weights and inputs lie on a coarse binary grid (see `oracles.weights.draw_on_a_grid`), and paths are short. Then all
-sums are exact, and two computations of the same numbers must agree bit by bit, whatever the order of operations. SLSTM
-is the exception: a logistic and a hyperbolic tangent are never exact.
+Weights and inputs lie on a coarse binary grid (see `oracles.weights.draw_on_a_grid`), and paths are short. All sums are
+then exact, and two computations of the same numbers must agree bit by bit for any order of operations. SLSTM is the
+exception: a logistic and a hyperbolic tangent are never exact.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Row:
 
     @property
     def recurrent(self):
-        """Whether it runs through time, with a state."""
+        """Whether the layer runs over time and has a state."""
         return self.is_cell or issubclass(self.layer, keras.layers.RNN)
 
     @property
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def spiking(self):
-        """Whether it emits spikes."""
+        """Whether the layer emits spikes."""
         return self.recurrent and "spikes" in self.cell.state_names and "output" not in self.options
 
     @property
@@ -53,23 +53,23 @@ class Row:
 
     @property
     def keeps_float32(self):
-        """Physical numbers exceed the range of half precision."""
+        """Whether the layer computes in float32 under every policy: physical values exceed the range of half precision."""
         return self.layer is Standardise
 
     def make(self, dtype=None, **loop):
-        """The layer, unbuilt; `loop` are options of `keras.layers.RNN`, for rows that run through time."""
+        """The layer, unbuilt; `loop` holds options of `keras.layers.RNN` for rows that run over time."""
         if self.is_cell:
             return keras.layers.RNN(self.layer(dtype=dtype, **self.options), dtype=dtype, **loop)
         return self.layer(dtype=dtype, **self.options, **loop)
 
     def build(self, dtype=None, time=None, **loop):
-        """The layer, built and with its known weights."""
+        """The layer, built, with its known weights."""
         layer = self.make(dtype, **loop)
         layer.build((BATCH if loop.get("stateful") else None, time, self.features))
         return self.with_weights(layer)
 
     def with_weights(self, layer):
-        """Give a built layer the known weights of its row."""
+        """Assign the known weights of the row to a built layer."""
         if self.recurrent:
             assign(layer.cell, draw_on_a_grid(layer.cell, self.features, seed=2))
         return layer
@@ -104,7 +104,7 @@ ROWS = {
     "Standardise-invert": Row(Standardise, SCALES | {"invert": True}),
 }
 
-# Every cell by itself, in `keras.layers.RNN`, with the options of the first row of its layer.
+# Every cell on its own in `keras.layers.RNN`, with the options of the first row of its layer.
 for _row in list(ROWS.values()):
     if hasattr(_row.layer, "cell_class"):
         ROWS.setdefault(_row.layer.cell_class.__name__, replace(_row, layer=_row.layer.cell_class))

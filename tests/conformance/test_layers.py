@@ -1,4 +1,4 @@
-"""The checks that every public layer has to pass, see `conformance.table`."""
+"""The checks that every public layer must pass; see `conformance.table`."""
 
 import functools
 import inspect
@@ -22,12 +22,12 @@ RECURRENT = {name: row for name, row in ROWS.items() if row.recurrent}
 
 def every(rows):
     """Run a check on each of the rows."""
-    assert rows, "no rows, the check checks nothing"
+    assert rows, "there are no rows, so the check is empty"
     return pytest.mark.parametrize("row", list(rows.values()), ids=list(rows))
 
 
 def varied(outputs, row):
-    """The outputs as a NumPy array, once it is sure that they are not all alike, and the spikes exactly 0 or 1."""
+    """The outputs as a NumPy array, after checking that they are not all equal and that spikes are exactly 0 or 1."""
     outputs = numpy_of(outputs)
     assert np.all(np.isfinite(outputs.astype("float64")))
     assert len(np.unique(outputs)) >= 2
@@ -37,11 +37,11 @@ def varied(outputs, row):
 
 
 def assert_same(actual, expected, row, state=False):
-    """Bit by bit, except membranes of SLSTM, where two calls may be run by two engines.
+    """Bit by bit, except for membranes of SLSTM, since two engines may run two calls.
 
-    JAX always compiles the symbolic loop, where multiplications and additions are fused; elsewhere another engine runs
-    masked paths than whole ones, and this layer's size is no multiple of eight (see `engines.cpu.functions`). A state
-    holds membranes next to the spikes.
+    JAX always compiles the symbolic loop and fuses multiplications and additions. On other backends, masked paths and
+    unmasked paths run on different engines, and the size of this layer is not a multiple of eight (see
+    `engines.cpu.functions`). A state holds membranes as well as spikes.
     """
     if row.exact or (row.spiking and not state):
         np.testing.assert_array_equal(actual, expected)
@@ -95,7 +95,7 @@ def test_every_public_layer_is_in_the_table():
 
 
 def constructor_arguments(layer):
-    """All named arguments of the constructors of our classes along the hierarchy, found class by class."""
+    """All named arguments of the constructors of our classes in the hierarchy."""
     names = set()
     for owner in layer.__mro__:
         if owner.__module__.startswith("kspike_reg") and "__init__" in vars(owner):
@@ -117,7 +117,7 @@ def test_the_config_holds_every_constructor_argument(row):
     assert {name: config[name] for name in row.options} == row.options
 
 
-# For each argument a value that is not its default; weights' options are covered by their endings.
+# For each argument a value other than its default; the options of weights are matched by their suffixes.
 OTHER_VALUES = {
     "units": 9,
     "use_bias": False,
@@ -154,7 +154,7 @@ def other_value(argument):
     if argument in OTHER_VALUES:
         return OTHER_VALUES[argument]
     kind = argument.rpartition("_")[2]
-    seed = sum(map(ord, argument))  # another value for each weight, so that a mix-up shows
+    seed = sum(map(ord, argument))  # a different value for each weight, so that a mix-up is found
     return {
         "initializer": lambda: keras.initializers.RandomUniform(0.0, 0.5, seed=seed),
         "regularizer": lambda: keras.regularizers.L2(seed / 1000),
@@ -163,13 +163,13 @@ def other_value(argument):
 
 
 def arguments_of(config):
-    """A config without what is drawn anew for each layer, in a form that compares: as JSON."""
+    """A config as JSON, which can be compared, without the values that are drawn anew for each layer."""
     return json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
 
 
 @every({row.layer.__name__: row for row in ROWS.values()})
 def test_every_argument_survives_the_config(row):
-    """Each argument set to something other than its default changes the config, and comes back from it."""
+    """Setting an argument to a value other than its default changes the config, and the config restores the value."""
     arguments = constructor_arguments(row.layer)
     required = [name for name in ("units", "mean", "deviation", "names") if name in arguments]
     default = row.layer(**{name: row.options[name] for name in required}).get_config()
@@ -194,7 +194,7 @@ def test_every_argument_survives_the_config(row):
 
 @every(ROWS)
 def test_from_config_gives_an_equal_layer(row):
-    """For cells, `keras.layers.RNN` around them included."""
+    """For cells, together with the `keras.layers.RNN` around them."""
     layer = row.make()
     config = layer.get_config()
     copy = type(layer).from_config(layer.get_config())
@@ -214,7 +214,7 @@ def test_the_layer_is_registered_under_its_own_name(row):
 
 
 def functional(row, time, **loop):
-    """A model of the one layer, with known weights."""
+    """A model of this layer alone, with known weights."""
     start = keras.Input((time, row.features))
     layer = row.make(**loop)
     model = keras.Model(start, layer(start))
@@ -223,21 +223,21 @@ def functional(row, time, **loop):
 
 
 def assert_predicts(model, row):
-    """What `predict` returns is what a layer with the same weights computes when called on the array itself."""
+    """`predict` returns what a layer with the same weights computes when it is called on the array."""
     expected, _ = whole(row)
     predicted = model.predict(row.inputs(), verbose=0)
     assert predicted.dtype == expected.dtype == np.float32
     if row.exact or row.spiking:
         np.testing.assert_array_equal(predicted, expected)
     else:
-        # predict compiles the model, on TensorFlow and JAX with XLA, which has its own logistic and tangent.
+        # predict compiles the model. On TensorFlow and JAX it uses XLA, which has its own logistic and tangent.
         np.testing.assert_allclose(predicted, expected, rtol=1e-5, atol=1e-6)
     return predicted
 
 
 @every(ROWS)
 def test_a_model_predicts_what_its_layer_computes_and_its_file_bitwise_the_same(row, tmp_path):
-    """The number of steps is open. Saved as .keras, loaded in safe mode, which is Keras's default."""
+    """The number of steps is open. The file is a .keras file, loaded in safe mode, Keras's default."""
     model = functional(row, None, **sequences_of(row))
     predicted = assert_predicts(model, row)
     file = tmp_path / "model.keras"
@@ -253,7 +253,7 @@ def test_a_model_predicts_what_its_layer_computes_and_its_file_bitwise_the_same(
 
 @every({name: row for name, row in RECURRENT.items() if not row.is_cell})
 def test_a_model_of_paths_of_known_length_predicts_what_its_layer_computes(row):
-    """There the layers lay out their loops."""
+    """With a known number of steps the layers unroll their loops."""
     assert_predicts(functional(row, TIME, **sequences_of(row)), row)
 
 
@@ -321,24 +321,24 @@ def test_step_by_step_with_a_state_equals_the_whole_path(row):
     steps = [numpy_of(layer(inputs[:, step : step + 1])) for step in range(2)]
     assert_same(np.concatenate(steps, axis=1), expected[:, :2], row)
     alone = numpy_of(row.build()(inputs.reshape(-1, 1, row.features))).reshape(expected.shape)
-    assert not np.allclose(alone, expected, atol=1e-3), "no step needs memory, the test shows nothing"
+    assert not np.allclose(alone, expected, atol=1e-3), "no step needs memory, so the test is vacuous"
 
 
 @every(RECURRENT)
-def test_a_path_may_be_split_and_the_state_handed_on(row):
+def test_a_path_may_be_split_and_the_state_passed_on(row):
     inputs = row.inputs()
     expected, final = whole(row)
     layer = row.build(return_sequences=True, return_state=True)
     first, *states = layer(inputs[:, :3])
-    assert all(np.any(state != 0) for state in numpy_of(states)), "there is nothing to hand on"
+    assert all(np.any(state != 0) for state in numpy_of(states)), "the state is zero, so the test is vacuous"
     second, *ends = layer(inputs[:, 3:], initial_state=states)
     assert_same(np.concatenate([numpy_of(first), numpy_of(second)], axis=1), expected, row)
     assert_same_states(numpy_of(ends), final, row)
 
 
 @every(RECURRENT)
-def test_the_last_output_leads_the_state(row):
-    """Without return_sequences the last step alone comes back; it is the first of the states."""
+def test_the_last_output_is_the_first_state(row):
+    """Without return_sequences the layer returns the last step alone, which equals the first of the states."""
     last, *states = numpy_of(row.build(return_state=True)(row.inputs()))
     expected, final = whole(row)
     assert_same(last, expected[:, -1], row)
@@ -359,11 +359,11 @@ def test_going_backwards_is_running_on_the_reversed_path(row):
 
 # Masks
 
-LENGTHS = (4, TIME, 2)  # valid steps of the three paths; the second is whole
+LENGTHS = (4, TIME, 2)  # valid steps of the three paths; the second has no padding
 
 
 def padded(row):
-    """Paths of unequal length, padded with numbers that would show, and their mask."""
+    """Paths of unequal length, padded with numbers that would change the result if they were read, and their mask."""
     inputs, mask = row.inputs(), np.arange(TIME) < np.array(LENGTHS)[:, None]
     inputs[~mask] = 99.0
     return inputs, mask
@@ -379,13 +379,13 @@ def masked(row):
 
 @every(RECURRENT)
 def test_padding_changes_nothing(row):
-    """Outputs on the valid steps and the final state are those of each shorter path alone; padding repeats the last."""
+    """Valid outputs and the final state equal those of each shorter path alone; padded steps repeat the last output."""
     inputs, _ = padded(row)
     outputs, states = masked(row)
     layer = row.build(return_sequences=True, return_state=True)
     assert len(LENGTHS) == BATCH
     for path, length in enumerate(LENGTHS):
-        # The whole batch cut short, of which one path counts: matrix products of another height may round otherwise.
+        # The whole batch is cut short and one path compared: matrix products of another height may round differently.
         alone, *final = numpy_of(layer(inputs[:, :length])) if length < TIME else (whole(row)[0], *whole(row)[1])
         assert_same(outputs[path, :length], alone[path], row)
         assert_same_states([state[path] for state in states], [state[path] for state in final], row)
@@ -403,7 +403,7 @@ def test_the_last_output_of_a_padded_path_is_its_last_valid_one(row):
 
 
 @every(RECURRENT)
-def test_masked_steps_give_zeros_where_asked(row):
+def test_masked_steps_give_zeros_if_requested(row):
     inputs, mask = padded(row)
     expected, _ = masked(row)
     outputs = numpy_of(row.build(return_sequences=True, zero_output_for_mask=True)(inputs, mask=mask))
@@ -414,7 +414,7 @@ def test_masked_steps_give_zeros_where_asked(row):
 
 @every(RECURRENT)
 def test_a_gap_in_a_path_is_skipped(row):
-    """Masked steps at the start or in the middle give the numbers of the path without them."""
+    """Masked steps at the start or in the middle do not change the results on the other steps."""
     inputs = row.inputs()
     mask = np.ones((BATCH, TIME), bool)
     mask[:, [0, 3, 4]] = False
@@ -427,7 +427,7 @@ def test_a_gap_in_a_path_is_skipped(row):
 
 @every(ROWS)
 def test_a_mask_passes_through(row):
-    """From a Masking layer on, the steps that count are known to whatever follows, the loss for one."""
+    """The mask of a Masking layer reaches all following layers and the loss."""
     inputs, mask = padded(row)
     layer = row.build(**sequences_of(row))
     hidden = keras.layers.Masking(mask_value=99.0)(inputs)
@@ -443,7 +443,7 @@ def test_a_mask_passes_through(row):
 
 @every({name: row for name, row in RECURRENT.items() if row.options.keys() == {"units"} and not row.is_cell})
 def test_training_moves_every_weight(row):
-    """One step of gradient descent on a model whose number of steps is open, through the compiled loop."""
+    """One step of gradient descent through the compiled loop, on a model with an open number of steps."""
     model = functional(row, None, return_sequences=True)
     model.compile(optimizer=keras.optimizers.SGD(learning_rate=0.01), loss="mse")
     before = [numpy_of(weight).copy() for weight in model.trainable_weights]

@@ -1,7 +1,7 @@
-"""Write what the profiler counts on the current backend: python write_counts.py FILE.json
+"""Write the counts of the profiler on the current backend: python write_counts.py FILE.json
 
-Weights and inputs lie on a grid, where single precision is exact, so that every backend must count the same integers;
-the gates of an SLSTM are never exact, but its neurons are kept away from their thresholds.
+Weights and inputs lie on a grid on which single precision is exact, so that every backend must count the same integers.
+The gates of an SLSTM are never exact, but its membranes stay away from the thresholds.
 """
 
 import json
@@ -19,14 +19,14 @@ SIZES = {"features": 2, "outputs": 3, "units": 7, "population": 6, "depth": 2}
 
 
 def counts():
-    """For each kind of spiking network, one readout or the other, the report of `profile` as a dictionary."""
+    """The report of `profile` as a dictionary for each kind of spiking network and each readout."""
     found = {}
     inputs = grid(5, 6, 2)
     for kind, readout in (("lif", "membrane"), ("rlif", "spikes"), ("slstm", "membrane")):
         model = put_on_the_grid(build(kind, readout=readout, **SIZES))
         if kind == "slstm":
-            heard, _ = fire(model.get_layer("slstm_1").cell, inputs.astype("float64"))
-            fire(model.get_layer("slstm_2").cell, heard)  # near its threshold, it says so
+            spikes, _ = fire(model.get_layer("slstm_1").cell, inputs.astype("float64"))
+            fire(model.get_layer("slstm_2").cell, spikes)  # fails if a membrane is near its threshold
         found[kind] = profile(model, inputs, mask=MASK, batch_size=2).to_dict()
     return found
 

@@ -1,7 +1,7 @@
-"""Write what every row of the table computes on the current backend: python write_outputs.py FILE.npz
+"""Write the outputs of every row of the table on the current backend: python write_outputs.py FILE.npz
 
-Weights and inputs come from NumPy, so that the files of two backends hold the same numbers, up to rounding. Under
-"outputs/" lie the outputs and the final states, under "gradients/" the gradients of a loss on the outputs.
+Weights and inputs come from NumPy, so that the files of two backends hold the same numbers up to rounding. "outputs/"
+holds the outputs and the final states, "gradients/" the gradients of a loss on the outputs.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The paper's tasks: what each draws and computes, and independent sets from one seed."""
+"""The tasks of the paper: their paths, their stresses, and independent sets from one seed."""
 
 import json
 
@@ -21,8 +21,8 @@ def test_ramps_start_at_zero_and_rise_evenly_to_their_end(timesteps):
     increments = np.diff(strain, axis=1)
     assert np.all(increments > 0)
     expected = np.broadcast_to(strain[:, -1:] / (timesteps - 1), increments.shape)
-    # A strain is end * fraction, each rounded, so off by one unit in the last place of the end, which is at most 0.001;
-    # the difference of two strains by two, and the expected increment by a fraction of one.
+    # A strain is end * fraction, each rounded, so it is off by one unit in the last place of the end, at most 0.001.
+    # The difference of two strains is off by two units, and the expected increment by a fraction of one.
     np.testing.assert_allclose(increments, expected, atol=3 * EPSILON * 1e-3, rtol=0)
 
 
@@ -40,7 +40,7 @@ def test_stress_is_the_modulus_times_the_strain():
     np.testing.assert_array_equal(softer.targets, 7e4 * paths.inputs)
 
 
-def test_a_data_set_says_what_it_is():
+def test_a_data_set_describes_itself():
     paths = elasticity(2, maximum_strain=0.02, youngs_modulus=1e3)
     assert (paths.input_names, paths.target_names) == (("strain",), ("stress",))
     assert paths.units == {"stress": "MPa"}
@@ -54,7 +54,7 @@ def test_a_data_set_says_what_it_is():
 
 @pytest.mark.parametrize("maximum_strain", [1e-3, 0.25])
 def test_ends_are_spread_uniformly_over_their_range(maximum_strain):
-    """Kolmogorov and Smirnov: 4096 uniform draws stray from a straight line by over 0.035 once in ten thousand seeds.
+    """Kolmogorov and Smirnov: 4096 uniform draws deviate from a straight line by over 0.035 in 1 of 10,000 seeds.
 
     That is 2 exp(-2 n d**2) = 8.8e-5 (Massart's bound).
     """
@@ -95,7 +95,7 @@ def test_numbers_out_of_range_are_refused_by_name(options, message):
         elasticity(**{"paths": 3} | options)
 
 
-def test_ramberg_osgood_shows_the_yield_stress_at_every_step_and_asks_for_the_stress():
+def test_ramberg_osgood_has_the_yield_stress_at_every_step_as_input_and_the_stress_as_target():
     paths = ramberg_osgood(7, timesteps=4, seed=3)
     assert paths.inputs.shape == paths.targets.shape == (7, 4, 1)
     assert (paths.input_names, paths.target_names) == (("yield_stress",), ("stress",))
@@ -105,7 +105,7 @@ def test_ramberg_osgood_shows_the_yield_stress_at_every_step_and_asks_for_the_st
 
 
 def test_ramberg_osgood_gives_the_stress_of_evenly_spaced_strains():
-    """The law is explicit the other way, so its formula is written out here once more."""
+    """The law gives the strain explicitly, so its formula is repeated here."""
     paths = ramberg_osgood(6, timesteps=5, seed=4, maximum_strain=0.02, youngs_modulus=1.5e5, exponent=6.0)
     stress, yield_stress = paths.targets[..., 0], paths.inputs[..., 0]
     strain = stress / 1.5e5 + 0.002 * (stress / yield_stress) ** 6
@@ -113,7 +113,7 @@ def test_ramberg_osgood_gives_the_stress_of_evenly_spaced_strains():
     np.testing.assert_allclose(strain, np.tile([0.0, 0.005, 0.01, 0.015, 0.02], (6, 1)), rtol=1e-10)
 
 
-def test_ramberg_osgood_takes_the_paper_numbers_unless_told():
+def test_ramberg_osgood_has_the_numbers_of_the_paper_by_default():
     paths = ramberg_osgood(4096, seed=11)
     assert paths.source == {
         "task": "ramberg-osgood",
@@ -127,7 +127,7 @@ def test_ramberg_osgood_takes_the_paper_numbers_unless_told():
     yield_stress, stress = paths.inputs[:, -1, 0], paths.targets[:, -1, 0]
     recovered = stress / 2.1e5 + 0.002 * (stress / yield_stress) ** 10
     np.testing.assert_allclose(recovered, 0.01, rtol=1e-10)  # as above
-    # Uniformly: the bound of the ends of elasticity above, for as many draws.
+    # The bound for uniform draws in the test of elasticity above, for the same number of draws.
     rank = np.arange(1, 4097) / 4096
     assert np.max(np.abs((np.sort(yield_stress) - 100.0) / 400.0 - rank)) < 0.035
 
@@ -154,7 +154,7 @@ def test_ramberg_osgood_refuses_numbers_out_of_range_by_name(options, message):
         ramberg_osgood(**{"paths": 3} | options)
 
 
-def test_hardening_goes_there_and_back_in_the_paper_steel_unless_told():
+def test_hardening_loads_and_unloads_the_steel_of_the_paper_by_default():
     paths = hardening(40, seed=2)
     assert paths.inputs.shape == paths.targets.shape == (40, 100, 1)
     assert (paths.input_names, paths.target_names, paths.units) == (("strain",), ("stress",), {"stress": "MPa"})
@@ -172,11 +172,11 @@ def test_hardening_goes_there_and_back_in_the_paper_steel_unless_told():
     peak = strain.max(axis=1)
     assert 0.005 < peak.max() <= 0.01
     expected = np.where(peak <= 1 / 700, 2.1e5 * peak, 300 + 2.1e4 / 1.1 * (peak - 1 / 700))
-    # Fifty steps up to a few hundred MPa, each of which rounds trial stresses of up to 2100 MPa, 2.3e-13, a few times.
+    # Fifty steps up to a few hundred MPa; each rounds trial stresses of up to 2100 MPa (2.3e-13) a few times.
     np.testing.assert_allclose(stress[:, 49], expected, rtol=0, atol=1e-10)
 
 
-def test_hardening_hands_its_constants_to_the_law():
+def test_hardening_passes_its_constants_to_the_law():
     constants = {"yield_stress": 90.0, "youngs_modulus": 7e4, "hardening_modulus": 500.0, "kinematic_modulus": 3e3}
     paths = hardening(5, timesteps=9, seed=6, family="cyclic", maximum_strain=0.03, **constants)
     expected = isotropic_hardening(paths.inputs[..., 0], 90.0, 7e4, 500.0, 3e3)
@@ -208,13 +208,13 @@ def test_hardening_refuses_numbers_out_of_range_by_name(options, message):
         ("hardening", (10240, 1024, 1024), 100),
     ],
 )
-def test_generate_takes_the_paper_sizes_and_steps_unless_told(task, sizes, timesteps):
+def test_generate_has_the_sizes_and_steps_of_the_paper_by_default(task, sizes, timesteps):
     sets = generate(task)
     assert [part.inputs.shape for part in sets] == [(size, timesteps, 1) for size in sizes]
     assert (TASKS[task].sizes, TASKS[task].timesteps) == (sizes, timesteps)
 
 
-def test_generate_gives_sets_of_the_sizes_asked_for():
+def test_generate_gives_sets_of_the_requested_sizes():
     sets = generate("elasticity", (5, 3, 2), seed=0, timesteps=7)
     assert [part.inputs.shape for part in sets] == [(5, 7, 1), (3, 7, 1), (2, 7, 1)]
 
@@ -229,7 +229,7 @@ def test_no_path_is_shared_between_training_validation_and_test():
 
 
 @pytest.mark.parametrize("changed", [0, 1, 2])
-def test_the_size_of_one_set_leaves_the_others_as_they_were(changed):
+def test_the_size_of_one_set_does_not_change_the_others(changed):
     sizes = [6, 5, 4]
     before = generate("elasticity", sizes, seed=8)
     sizes[changed] += 10
@@ -242,7 +242,7 @@ def test_the_size_of_one_set_leaves_the_others_as_they_were(changed):
             np.testing.assert_array_equal(after[index].targets, before[index].targets)
 
 
-def test_generate_repeats_itself_with_the_same_seed_only():
+def test_generate_is_repeatable_with_the_same_seed_only():
     first, again, other = (generate("elasticity", (4, 3), seed=seed) for seed in (0, 0, 1))
     for one, two, three in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(one.inputs, two.inputs)
@@ -250,7 +250,7 @@ def test_generate_repeats_itself_with_the_same_seed_only():
 
 
 @pytest.mark.parametrize("family", ["ramp", "mirror", "cyclic"])
-def test_generate_hands_the_family_on(family):
+def test_generate_passes_the_family_on(family):
     part, _ = generate("hardening", (3, 2), seed=5, family=family, timesteps=7)
     assert part.source["family"] == family
     stream = np.random.SeedSequence(5).spawn(2)[0]
@@ -258,8 +258,8 @@ def test_generate_hands_the_family_on(family):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_an_option_of_none_is_that_of_the_paper(task):
-    """Of every task: also of one that knows no family."""
+def test_none_means_the_value_of_the_paper(task):
+    """For every task, also for one without families."""
     plain = generate(task, (3, 2), seed=1)
     none = generate(task, (3, 2), seed=1, family=None, timesteps=None, maximum_strain=None)
     for one, other in zip(plain, none, strict=True):
@@ -269,7 +269,7 @@ def test_an_option_of_none_is_that_of_the_paper(task):
         assert one.source.get("family") == TASKS[task].family
 
 
-def test_a_family_is_refused_where_the_strain_path_is_fixed():
+def test_a_family_is_refused_for_a_task_with_a_fixed_strain_path():
     with pytest.raises(InputError, match="ramberg-osgood: its strain path is fixed; leave the family 'ramp' out"):
         generate("ramberg-osgood", (3,), family="ramp")
 
@@ -287,4 +287,4 @@ def test_every_task_obeys_its_size_and_its_steps(task):
         assert part.inputs.shape[:2] == (size, 6)
         assert part.targets.shape[:2] == (size, 6)
         assert part.source["task"] == task
-        assert json.loads(json.dumps(part.source)) == part.source  # for reports
+        assert json.loads(json.dumps(part.source)) == part.source  # reports store it as JSON
