@@ -150,9 +150,12 @@ OTHER_VALUES = {
 }
 
 
-def other_value(argument):
+def other_value(argument, layer):
     if argument in OTHER_VALUES:
         return OTHER_VALUES[argument]
+    default = inspect.signature(layer).parameters[argument].default
+    if isinstance(default, float):
+        return default / 2 + 0.0625  # another number, in [0, 1] where the default is
     kind = argument.rpartition("_")[2]
     seed = sum(map(ord, argument))  # a different value for each weight, so that a mix-up is found
     return {
@@ -174,7 +177,10 @@ def test_every_argument_survives_the_config(row):
     required = [name for name in ("units", "mean", "deviation", "names") if name in arguments]
     default = row.layer(**{name: row.options[name] for name in required}).get_config()
     changed = row.layer(
-        **{name: other_value(name) for name in arguments}, name="changed", dtype="mixed_bfloat16", trainable=False
+        **{name: other_value(name, row.layer) for name in arguments},
+        name="changed",
+        dtype="mixed_bfloat16",
+        trainable=False,
     )
     config = changed.get_config()
     for name in arguments:
