@@ -52,7 +52,7 @@ def described(command):
 
 
 def parsed(name, words, value):
-    """Parse arguments with an option; returns the values of the namespace, so that its attribute names do not matter."""
+    """Parse arguments with an option; returns the values of the namespace, whose names do not matter here."""
     option = name.split()[0]
     return vars(cli.build_parser().parse_args([*words, *[option] * option.startswith("--"), value]))
 

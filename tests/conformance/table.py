@@ -53,7 +53,7 @@ class Row:
 
     @property
     def keeps_float32(self):
-        """Whether the layer computes in float32 under every policy: physical values exceed the range of half precision."""
+        """Whether the layer always computes in float32, since physical values exceed the range of half precision."""
         return self.layer is Standardise
 
     def make(self, dtype=None, **loop):

@@ -1,4 +1,4 @@
-"""Print the synaptic events that SpikingJelly counts behind a LIF layer; test_spikingjelly.py writes the network."""
+"""Print the synaptic events that SpikingJelly counts after a LIF layer; test_spikingjelly.py writes the network."""
 
 import sys
 
@@ -10,7 +10,7 @@ network = {name: torch.tensor(array) for name, array in np.load(sys.argv[1]).ite
 
 
 def linear(name):
-    """A layer of the network's kernel and bias."""
+    """A linear layer with the kernel and the bias of the network."""
     kernel, bias = network[f"{name}_kernel"], network[f"{name}_bias"]
     layer = torch.nn.Linear(*kernel.shape)
     layer.weight.copy_(kernel.T)

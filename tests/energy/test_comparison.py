@@ -1,4 +1,4 @@
-"""Spiking compared with dense: every figure again from the spikes themselves, neuron by neuron."""
+"""Spiking networks compared with dense ones: every figure computed again from the spikes, neuron by neuron."""
 
 import math
 from dataclasses import replace
@@ -42,12 +42,12 @@ def networks():
     return Networks()
 
 
-# ---------------------------------------------------------------------------------------- the same network, densely
+# ------------------------------------------------------------------------------- the dense network of the same sizes
 
 
 @pytest.mark.parametrize(("kind", "baseline"), [("lif", "dense"), ("rlif", "rnn"), ("slstm", "lstm")])
 def test_a_baseline_multiplies_what_its_spiking_network_connects(networks, kind, baseline):
-    """Layer by layer, and in joules on every device that is not event-driven and has no price for neurons."""
+    """In each layer, and in joules on every device that is not event-driven and has no price for neurons."""
     _, inputs, report = networks(kind, "membrane")
     conventional = profile(build(baseline, **SIZES), inputs, mask=MASK)
     assert conventional.accumulates == 0
@@ -64,7 +64,7 @@ def test_a_baseline_multiplies_what_its_spiking_network_connects(networks, kind,
 
 
 def test_energies_in_use(networks):
-    """Spiking: on Loihi, its products on the V100; others: on the V100; and both in one technology."""
+    """Spiking networks on Loihi with products on the V100, dense ones on the V100, and both in one technology."""
     model, inputs, report = networks("rlif", "membrane")
     counted = Counted("rlif", "membrane", model, inputs)
     plain = counted.biases + counted.mean
@@ -110,16 +110,16 @@ def test_at_the_break_even_rate_the_energies_are_equal(networks, kind, readout, 
     assert comparison.mean_rate(report) == close(here)
     rate = comparison.break_even(report, device, host)
     dense = counted.connections * LENGTHS.sum() * product / PATHS
-    # The rate is a difference over a difference: some digits cancel.
+    # The rate is a quotient of differences, so some digits cancel.
     assert at_rate(rate / here, chip, counted, product) == pytest.approx(dense, rel=1e-9)
     assert at_rate(0.9 * rate / here, chip, counted, product) != pytest.approx(dense, rel=1e-3)
-    # And it says which of the two costs less at the rate of the report.
+    # The comparison states which of the two costs less at the rate of the report.
     assert (comparison.spiking_energy(report, device, host) < dense) == (here < rate)
 
 
 @KINDS
 def test_energy_is_linear_in_the_rate(networks, kind):
-    """From a silent network's energy through its own; rates in any shape."""
+    """The line goes through the energy of a silent network and the network's own; rates may have any shape."""
     _, _, report = networks(kind, "membrane")
     places = ("loihi", "v100_fp16")
     own, at_rest = (comparison.spiking_energy(each, *places) for each in (report, comparison.silenced(report)))
@@ -130,7 +130,7 @@ def test_energy_is_linear_in_the_rate(networks, kind):
     assert own > 1.001 * at_rest
 
 
-def test_silenced_keeps_what_no_spike_drives(networks):
+def test_silenced_keeps_operations_that_are_not_driven_by_spikes(networks):
     _, _, report = networks("slstm", "spikes")
     quiet = comparison.silenced(report)
     assert quiet.accumulates == quiet.spikes == quiet["slstm_1"].active_updates == 0
@@ -159,10 +159,10 @@ def tiny(**prices):
 
 
 def test_joules_of_a_tiny_network_by_hand():
-    """Two spikes to two neurons: 4 accumulates; 4 real inputs; updates: 2 of 4 active; densely 4 + 8 products.
+    """Two spikes to two neurons: 4 accumulates; 4 real inputs; updates: 2 of 4 active; the dense one 4 + 8 products.
 
-    Accumulate 1, update 3 or 2, spike 5, product 10 on the host: at rest 4 * 10 + 4 * 2 = 48, as it is
-    4 + 2 * 3 + 2 * 2 + 2 * 5 + 40 = 64, densely 120; the rate 1/2 may rise to 1/2 * 72 / 16 = 2.25.
+    Accumulate 1, update 3 or 2, spike 5, product 10 on the host. Silent: 4 * 10 + 4 * 2 = 48. At its own rate:
+    4 + 2 * 3 + 2 * 2 + 2 * 5 + 40 = 64. Dense: 120. The rate 1/2 may rise to 1/2 * 72 / 16 = 2.25.
     """
     report, chip = tiny(accumulate=1, active_update=3, idle_update=2, spike=5)
     assert (report.spikes, report.accumulates, report.multiply_accumulates) == (2, 4, 4)
@@ -171,11 +171,11 @@ def test_joules_of_a_tiny_network_by_hand():
     assert comparison.spiking_energy(report, chip, host) == close(64 * PJ)
     assert comparison.dense_energy(report, host) == close(120 * PJ)
     assert comparison.break_even(report, chip, host) == close(2.25)
-    # A host that prices neurons does so whether it computes spikes or not.
+    # A host with prices for neurons applies them to spiking and to dense networks.
     host = Device("host", False, {"multiply_accumulate": 10 * PJ, "active_update": 7 * PJ, "idle_update": 6 * PJ},
                   "by hand", "derived", "all the rest")  # fmt: skip
     assert comparison.dense_energy(report, host) == close((120 + 2 * 7 + 2 * 6) * PJ)
-    # A device that prices products does them itself.
+    # A device with a price for products computes them itself.
     chip = replace(chip, prices={**chip.prices, "multiply_accumulate": 20 * PJ})
     assert comparison.spiking_energy(report, chip, host) == close((64 + 40) * PJ)
 
@@ -198,8 +198,8 @@ def test_a_network_that_does_not_fire_has_no_break_even():
 
 
 @pytest.mark.parametrize(("product", "expected"), [(10, math.inf), (0.1, -math.inf)])
-def test_where_spikes_cost_nothing_no_rate_matters(product, expected):
-    """Densely 12 products, spiking 4 and 4 updates of 2 pJ: less where a product costs more than 1 pJ, else never."""
+def test_the_rate_does_not_matter_if_spikes_cost_nothing(product, expected):
+    """Dense: 12 products. Spiking: 4, and 4 updates of 2 pJ, which is less if a product costs more than 1 pJ."""
     report, chip = tiny(accumulate=0, active_update=2, idle_update=2)
     host = Device("host", False, {"multiply_accumulate": product * PJ}, "by hand", "derived", "all the rest")
     assert comparison.break_even(report, chip, host) == expected

@@ -1,4 +1,4 @@
-"""Energies by hand, devices from files, and what no device may leave unsaid."""
+"""Energies by hand, devices from files, and the fields that every device must have."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def report():
 
 
 # 20 accumulates, 120 multiply-accumulates, 40 additions, 6 active and 34 idle updates, 6 spikes; a machine without
-# events: 28 x 10 = 280 multiply-accumulates. In joules.
+# events has 28 x 10 = 280 multiply-accumulates. In joules.
 BY_HAND = {
     "loihi": 20 * 27.1e-12 + 40 * 81e-12,
     "loihi_davies2018": 20 * 23.6e-12 + 6 * 81e-12 + 34 * 52e-12 + 6 * 1.7e-12,
@@ -69,7 +69,7 @@ def test_joules_by_hand(report, name):
     assert json.loads(json.dumps(table.to_dict()))["per_inference"] == table.per_inference
 
 
-def test_what_has_no_price_is_listed_not_zero(report):
+def test_operations_without_a_price_are_listed_not_counted_as_zero(report):
     table = report.energy("loihi")
     assert table.unpriced == {"multiply_accumulate": 120, "addition": 40, "spike": 6}
     assert set(table.joules).isdisjoint(table.unpriced)
@@ -80,7 +80,7 @@ def test_what_has_no_price_is_listed_not_zero(report):
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_every_device_says_where_its_figures_come_from(name):
+def test_every_device_states_the_source_of_its_figures(name):
     device = DEVICES[name]
     assert device.name == name
     assert device.grade in GRADES
@@ -90,7 +90,7 @@ def test_every_device_says_where_its_figures_come_from(name):
 
 
 def test_constants_are_those_of_keras_spiking():
-    """Read from its source: importing it would bring TensorFlow into every backend's process."""
+    """Read from its source, since importing it would import TensorFlow on every backend."""
     text = distribution("keras-spiking").locate_file("keras_spiking/model_energy.py").read_text()
     for quoted in (
         "(23.6 + 3.5) * 1e-12",
@@ -110,7 +110,7 @@ def test_constants_are_those_of_keras_spiking():
 
 
 def test_a_whole_network_by_hand():
-    """One neuron, weight one, threshold one, no leak: it fires at the inputs that reach one. Two steps of three."""
+    """One neuron, weight one, threshold one, no leak: it fires at two of three steps, where the input reaches one."""
     inputs = keras.Input((None, 1), name="inputs")
     layer = LIF(1, return_sequences=True, reset="zero", use_bias=False, name="lif", decay_initializer=0.0,
                 kernel_initializer="ones", threshold_initializer=1.0)  # fmt: skip
@@ -173,7 +173,7 @@ def test_a_device_from_a_file(tmp_path, report):
         ({"power": 3}, "unknown 'power'"),
     ],
 )
-def test_a_bad_device_is_refused(tmp_path, change, complaint):
+def test_an_invalid_device_is_refused(tmp_path, change, complaint):
     with pytest.raises(InputError, match=r"chip\.json: ") as caught:
         read_device(write(tmp_path, CHIP | change))
     assert complaint in str(caught.value)
@@ -196,6 +196,6 @@ def test_an_unknown_device_is_refused(report):
         report.energy(3)
 
 
-def test_a_device_does_not_change():
+def test_a_device_is_immutable():
     with pytest.raises(TypeError):
         Device(**CHIP).prices["accumulate"] = 0.0

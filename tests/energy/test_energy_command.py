@@ -1,4 +1,4 @@
-"""`kspike-reg energy`: what it prints and writes, and what it refuses, in one line, touching nothing."""
+"""`kspike-reg energy`: its output and its files; invalid arguments give an error of one line and change no file."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from kspike_reg.energy import DEVICES, profile, read_device
 from kspike_reg.network import saving
 from kspike_reg.network.physical import in_physical_units, scaling_of
 
-# Inside the range of lif-elasticity, lengths 2, 5 and 3, lines out of order, and a column that is not asked for.
+# Inside the range of lif-elasticity; lengths 2, 5 and 3; lines out of order; and an unused column.
 TABLE = """heat,path,step,strain
 1,a,0,1e-4
 2,a,1,9e-4
@@ -44,8 +44,8 @@ def energy(*more, model=NETWORK, data="paths.csv"):
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """The current folder, with data and a device that are in order; wide enough a screen for any table."""
+def workspace(tmp_path, monkeypatch):
+    """The current folder with valid data and a valid device; the screen is wide enough for any table."""
     (tmp_path / "paths.csv").write_text(TABLE, encoding="utf-8")
     (tmp_path / "chip.json").write_text(json.dumps(CHIP), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def network():
 
 
 def tree(folder):
-    """Every file below `folder` with its content and the time of its last change, and every folder."""
+    """Every file below `folder` with its content and modification time, and every folder."""
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None
         for path in folder.rglob("*")
@@ -70,130 +70,130 @@ def counted(network, bits=32):
     return profile(network, datasets.read("paths.csv", ["strain"]), bits=bits)
 
 
-# -------------------------------------------------------------------------------------------------- what is good works
+# -------------------------------------------------------------------------------------------------------- valid input
 
 
-def test_a_trained_network_by_its_name_on_paths_of_different_lengths(place, network, capfd):
-    """Every file, each with the numbers of `profile`; the last two numbers by hand."""
-    before = tree(place)
+def test_a_trained_network_by_its_name_on_paths_of_different_lengths(workspace, network, capfd):
+    """Every file with the numbers of `profile`; the last two numbers by hand."""
+    before = tree(workspace)
     assert main(energy("--out", "deep/er")) == 0
-    said = capfd.readouterr()
-    assert said.err == ""
-    after = tree(place)
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    after = tree(workspace)
     assert {name: after.pop(name) for name in before} == before
     assert set(after) == {"deep", "deep/er", *(f"deep/er/{name}" for name in FILES)}
-    assert "Operations for one path, mean of 3" in said.out
-    assert "wrote energy.json, the tables as .csv, .md and .tex, and layers.png in deep/er" in said.out
+    assert "Operations for one path, mean of 3" in captured.out
+    assert "wrote energy.json, the tables as .csv, .md and .tex, and layers.png in deep/er" in captured.out
 
     report = counted(network)
-    content = json.loads((place / "deep/er/energy.json").read_text())
+    content = json.loads((workspace / "deep/er/energy.json").read_text())
     expected = {"counts": report.to_dict(), "energies": [report.energy(name).to_dict() for name in SHOWN]}
     assert content == json.loads(json.dumps(expected))
     assert (content["counts"]["samples"], content["counts"]["steps"]) == (3, 2 + 5 + 3)
     assert content["counts"]["totals"]["accumulates"] == report.accumulates > 0
-    # One strain to 128 neurons, two dense layers of 128 that hear membranes; ten steps.
+    # One strain to 128 neurons, two dense layers of 128 that receive membranes; ten steps.
     assert content["counts"]["totals"]["multiply_accumulates"] == 10 * (128 + 2 * 128 * 128)
     loihi = next(each for each in content["energies"] if each["device"]["name"] == "loihi")
     assert loihi["total"] == pytest.approx(report.accumulates * 27.1e-12 + 10 * 5 * 128 * 81e-12, rel=1e-12)
 
-    *_, total = csv.DictReader((place / "deep/er/energies.csv").read_text().splitlines())
+    *_, total = csv.DictReader((workspace / "deep/er/energies.csv").read_text().splitlines())
     assert list(total) == ["layer", *(f"{name} / nJ" for name in SHOWN)]
     for name in SHOWN:
         assert float(total[f"{name} / nJ"]) == pytest.approx(report.energy(name).per_inference * 1e9, rel=1e-12)
-    assert imread(place / "deep/er/layers.png").std() > 0
+    assert imread(workspace / "deep/er/layers.png").std() > 0
 
 
-def test_everything_is_printed_and_nothing_written_without_out(place, network, capfd):
-    before = tree(place)
+def test_without_out_everything_is_printed_and_no_file_is_written(workspace, network, capfd):
+    before = tree(workspace)
     assert main(energy()) == 0
-    said = capfd.readouterr()
-    assert tree(place) == before
-    assert "wrote" not in said.out
+    captured = capfd.readouterr()
+    assert tree(workspace) == before
+    assert "wrote" not in captured.out
     report = counted(network)
-    rows = [line.split() for line in said.out.splitlines()]
+    rows = [line.split() for line in captured.out.splitlines()]
     spiking = f"{float(report['lif_2'].spikes_per_neuron_and_step):.3g}"
     assert any(row[:3] == ["lif_2", "128", "16384"] and spiking in row for row in rows)
     for title in ("By source", "Energy for one path", "What the devices do not price", "The spike rate below which"):
-        assert title in said.out
-    assert "not counted" in said.out
-    assert "nan" not in said.out.lower()
-    assert "undefined" not in said.out
-    assert "…" not in said.out, "a cell is cut off"
+        assert title in captured.out
+    assert "not counted" in captured.out
+    assert "nan" not in captured.out.lower()
+    assert "undefined" not in captured.out
+    assert "…" not in captured.out, "a cell is cut off"
 
 
-def test_a_narrow_screen_cuts_nothing_off(monkeypatch, capfd):
+def test_a_narrow_screen_truncates_no_cell(monkeypatch, capfd):
     cells = []
     for width in ("40", "300"):
         monkeypatch.setenv("COLUMNS", width)
         assert main(energy()) == 0
         out = capfd.readouterr().out
         assert "…" not in out
-        # Headers may be broken, rows may not.
+        # Headers may wrap, rows may not.
         rows = [line.split() for line in out.splitlines()]
         cells.append([row for row in rows if row and row[0].startswith(("lif_", "population", "total", "cmos45"))])
     assert cells[0] == cells[1]
     assert len(cells[0]) > 15
 
 
-def test_bits_set_the_footprint_alone(place, network):
+def test_bits_change_only_the_footprint(workspace, network):
     assert main(energy("--bits", "12", "--out", "new")) == 0
-    narrow = json.loads((place / "new/energy.json").read_text())
+    narrow = json.loads((workspace / "new/energy.json").read_text())
     wide, expected = counted(network), counted(network, bits=12)
     assert narrow["energies"] == json.loads(json.dumps([wide.energy(name).to_dict() for name in SHOWN]))
     assert narrow["counts"] == json.loads(json.dumps(expected.to_dict()))
-    # 128 membranes and 128 spikes; kernel, bias, decay and threshold.
+    # 128 membranes and 128 spikes, and kernel, bias, decay and threshold.
     by_name = {layer["name"]: layer for layer in narrow["counts"]["layers"]}
     assert by_name["lif_1"]["state_bytes"] == 256 * 12 // 8
     assert by_name["lif_1"]["parameter_bytes"] == 4 * 128 * 12 // 8
 
 
-def test_devices_of_the_package_and_of_ones_own(place, network, capfd):
+def test_devices_of_the_package_and_of_a_file(workspace, network, capfd):
     options = ("--device", "spinnaker2", "cpu", "--device-file", "chip.json")
     assert main(energy(*options, "--out", "new")) == 0
     assert "chip / nJ" in capfd.readouterr().out
-    content = json.loads((place / "new/energy.json").read_text())
+    content = json.loads((workspace / "new/energy.json").read_text())
     assert [each["device"]["name"] for each in content["energies"]] == ["spinnaker2", "cpu", "chip"]
     report = counted(network)
     assert content["energies"][2] == json.loads(json.dumps(report.energy(read_device("chip.json")).to_dict()))
     idle = sum(layer.idle_updates for layer in report.layers)
     assert content["energies"][2]["total"] == pytest.approx(report.accumulates * 2e-12 + idle * 1e-12, rel=1e-12)
-    rows = list(csv.DictReader((place / "new/break_even.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((workspace / "new/break_even.csv").read_text().splitlines()))
     assert [(row["spiking on"], row["dense, and real values, on"]) for row in rows] == [
         ("spinnaker2", "cpu"), ("chip", "cpu")
     ]  # fmt: skip
-    unpriced = (place / "new/unpriced.csv").read_text()
+    unpriced = (workspace / "new/unpriced.csv").read_text()
     assert "chip,active_update," in unpriced
     assert "cpu,idle_update" not in unpriced
 
 
-def test_columns_may_be_named_and_a_second_run_replaces_the_first(place, network):
+def test_columns_may_be_named_and_a_second_run_replaces_the_first(workspace, network):
     assert main(energy("--out", "new")) == 0
     renamed = TABLE.replace("path", "specimen").replace("step", "time").replace("strain", "eps").replace("9e-4", "8e-4")
-    (place / "paths.csv").write_text(renamed, encoding="utf-8")
-    before = (place / "new/energy.json").read_text()
+    (workspace / "paths.csv").write_text(renamed, encoding="utf-8")
+    before = (workspace / "new/energy.json").read_text()
     named = ("--path-column", "specimen", "--step-column", "time", "--inputs", "eps")
     assert main(energy("--out", "new", *named)) == 0
-    after = (place / "new/energy.json").read_text()
+    after = (workspace / "new/energy.json").read_text()
     assert after != before
-    assert {path.name for path in (place / "new").iterdir()} == FILES
+    assert {path.name for path in (workspace / "new").iterdir()} == FILES
     paths = datasets.read("paths.csv", ["eps"], path_column="specimen", step_column="time")
     assert json.loads(after)["counts"] == json.loads(json.dumps(profile(network, paths).to_dict()))
 
 
-def test_a_baseline_has_no_break_even(place, capfd):
+def test_a_baseline_has_no_break_even(workspace, capfd):
     assert main(energy("--out", "new", "--outside", "ignore", model="lstm-hardening")) == 0
     assert "spike rate below which" not in capfd.readouterr().out
-    assert {path.name for path in (place / "new").iterdir()} == {
+    assert {path.name for path in (workspace / "new").iterdir()} == {
         name for name in FILES if not name.startswith("break_even")
     }
 
 
-def test_a_network_whose_spikes_nobody_hears(place, capfd):
-    """One layer, its membrane handed on: nothing that a chip's spikes could save or cost."""
+def test_a_network_whose_spikes_are_not_used(workspace, capfd):
+    """One layer that emits its membrane: its spikes neither save nor cost energy on a chip."""
     network = build("lif", units=5, population=4, depth=1, threshold=0.01, decay=0.9)
     inputs = datasets.Standardiser((0.0,), (1e-4,), ("strain",))
     model = in_physical_units(network, inputs, datasets.Standardiser((0.0,), (1.0,), ("stress",)))
-    saving.save(model, place / "one.keras")
+    saving.save(model, workspace / "one.keras")
     assert counted(model).spikes > 0
     assert counted(model).accumulates == 0
     capfd.readouterr()
@@ -201,46 +201,46 @@ def test_a_network_whose_spikes_nobody_hears(place, capfd):
     assert "always" in capfd.readouterr().out
 
 
-def test_inputs_outside_the_range_are_told_or_refused(place, network, capfd):
+def test_inputs_outside_the_range_give_a_warning_or_an_error(workspace, network, capfd):
     upper = scaling_of(network)[0].upper[0]
     beyond = TABLE.replace("9e-4", repr(2 * upper))
-    (place / "paths.csv").write_text(beyond, encoding="utf-8")
+    (workspace / "paths.csv").write_text(beyond, encoding="utf-8")
     assert main(energy()) == 0
-    said = capfd.readouterr()
-    (line,) = said.err.splitlines()
+    captured = capfd.readouterr()
+    (line,) = captured.err.splitlines()
     assert line.startswith("kspike-reg energy: warning: inputs outside the range that the network was trained on")
     assert f"strain reaches {2 * upper:g} in path 'a'" in line
-    assert "Operations for one path" in said.out
+    assert "Operations for one path" in captured.out
     assert main(energy("--outside", "ignore")) == 0
     assert capfd.readouterr().err == ""
-    before = tree(place)
+    before = tree(workspace)
     assert main(energy("--outside", "raise", "--out", "new")) == 2
-    said = capfd.readouterr()
-    assert len(said.err.splitlines()) == 1
-    assert said.err.startswith("kspike-reg energy: error: inputs outside the range")
-    assert said.out == ""
-    assert tree(place) == before
+    captured = capfd.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("kspike-reg energy: error: inputs outside the range")
+    assert captured.out == ""
+    assert tree(workspace) == before
 
 
-# --------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ invalid input
 
 
-def refused(arguments, place, capfd, *fragments):
-    """Status 2, one line on standard error that holds the fragments, nothing printed, written or made."""
-    before = tree(place)
+def refused(arguments, workspace, capfd, *fragments):
+    """Status 2, one line with the fragments on standard error, and nothing printed or written."""
+    before = tree(workspace)
     capfd.readouterr()
     try:
         status = main(arguments)
-    except SystemExit as stopped:  # the arguments themselves
+    except SystemExit as stopped:  # raised by the parser
         status = stopped.code
-    said = capfd.readouterr()
+    captured = capfd.readouterr()
     assert status == 2
-    assert len(said.err.splitlines()) == 1, said.err
-    assert said.err.startswith("kspike-reg energy: error: ")
+    assert len(captured.err.splitlines()) == 1, captured.err
+    assert captured.err.startswith("kspike-reg energy: error: ")
     for fragment in fragments:
-        assert fragment in said.err
-    assert said.out == ""
-    assert tree(place) == before
+        assert fragment in captured.err
+    assert captured.out == ""
+    assert tree(workspace) == before
 
 
 WRONG_ARGUMENTS = {
@@ -264,11 +264,11 @@ WRONG_ARGUMENTS = {
 
 @pytest.mark.parametrize("out", [(), ("--out", "new")], ids=["shown", "written"])
 @pytest.mark.parametrize("wrong", WRONG_ARGUMENTS)
-def test_wrong_arguments_are_refused(place, capfd, wrong, out):
+def test_wrong_arguments_are_refused(workspace, capfd, wrong, out):
     arguments, *fragments = WRONG_ARGUMENTS[wrong]
     if "--out" in arguments and out:
         pytest.skip("has a folder of its own")
-    refused([*arguments, *out], place, capfd, *fragments)
+    refused([*arguments, *out], workspace, capfd, *fragments)
 
 
 WRONG_TABLES = {
@@ -283,10 +283,10 @@ WRONG_TABLES = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_TABLES)
-def test_wrong_data_are_refused(place, capfd, wrong):
+def test_wrong_data_are_refused(workspace, capfd, wrong):
     content, *fragments = WRONG_TABLES[wrong]
-    (place / "wrong.csv").write_text(content, encoding="utf-8")
-    refused(energy("--out", "new", data="wrong.csv"), place, capfd, *fragments)
+    (workspace / "wrong.csv").write_text(content, encoding="utf-8")
+    refused(energy("--out", "new", data="wrong.csv"), workspace, capfd, *fragments)
 
 
 WRONG_DEVICES = {
@@ -305,27 +305,27 @@ WRONG_DEVICES = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_DEVICES)
-def test_a_wrong_device_is_refused_by_its_file(place, capfd, wrong):
+def test_a_wrong_device_is_refused_with_its_file(workspace, capfd, wrong):
     content, *fragments = WRONG_DEVICES[wrong]
     text = content if isinstance(content, str) else json.dumps(content)
-    (place / "wrong.json").write_text(text, encoding="utf-8")
+    (workspace / "wrong.json").write_text(text, encoding="utf-8")
     refused(
-        energy("--device-file", "chip.json", "wrong.json", "--out", "new"), place, capfd, "wrong.json: ", *fragments
+        energy("--device-file", "chip.json", "wrong.json", "--out", "new"), workspace, capfd, "wrong.json: ", *fragments
     )
 
 
-def test_a_device_of_ones_own_does_not_hide_one_of_the_package(place, capfd):
-    (place / "loihi.json").write_text(json.dumps(CHIP | {"name": "loihi"}), encoding="utf-8")
-    refused(energy("--device-file", "loihi.json", "--out", "new"), place, capfd, "two devices are called 'loihi'")
+def test_a_device_from_a_file_does_not_hide_one_of_the_package(workspace, capfd):
+    (workspace / "loihi.json").write_text(json.dumps(CHIP | {"name": "loihi"}), encoding="utf-8")
+    refused(energy("--device-file", "loihi.json", "--out", "new"), workspace, capfd, "two devices are called 'loihi'")
     assert main(energy("--device", "cpu", "--device-file", "loihi.json")) == 0
 
 
-def test_what_a_folder_holds_outlives_what_is_refused(place, capfd):
+def test_a_refused_command_does_not_change_the_files_of_a_folder(workspace, capfd):
     assert main(energy("--out", "new")) == 0
-    (place / "wrong.csv").write_text(TABLE.replace("9e-4", "NaN"), encoding="utf-8")
-    refused(energy("--out", "new", data="wrong.csv"), place, capfd, "'NaN'")
+    (workspace / "wrong.csv").write_text(TABLE.replace("9e-4", "NaN"), encoding="utf-8")
+    refused(energy("--out", "new", data="wrong.csv"), workspace, capfd, "'NaN'")
 
 
-def test_the_devices_shown_are_devices():
+def test_the_devices_in_the_help_exist():
     assert set(SHOWN) <= set(DEVICES)
     assert len(set(SHOWN)) == len(SHOWN)

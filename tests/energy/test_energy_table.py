@@ -1,4 +1,4 @@
-"""`python profiling/energy_table.py`: its tables are consistent, and the repository holds the same tables."""
+"""`python profiling/energy_table.py`: its tables are consistent and equal to the recorded ones."""
 
 import csv
 import itertools
@@ -23,7 +23,7 @@ TABLES = (
     "break_even", "networks", "widths",
 )  # fmt: skip
 FIRING = [name for name in trained_networks() if record_of(name)["configuration"]["kind"] in SPIKING]
-# Other machines sum in another order, which may change one spike in ten thousand, and what depends on it.
+# Other machines sum in another order, which may change one spike in ten thousand and all numbers that depend on it.
 ANOTHER_MACHINE = 1e-3
 
 
@@ -46,11 +46,11 @@ def content(folder):
 
 @pytest.fixture(scope="module")
 def rows(content):
-    """The rows of each table by its name."""
+    """The rows of each table by the name of the table."""
     return {name: table["rows"] for name, table in content["tables"].items()}
 
 
-def test_it_writes_every_table_and_figure_and_prints_the_tables(folder, content):
+def test_the_script_writes_every_table_and_figure_and_prints_the_tables(folder, content):
     figures = {"pareto.png", "break_even.png", *(f"layers_{name}.png" for name in trained_networks())}
     tables = {f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")}
     assert {file.name for file in folder.iterdir()} == {"energy.json", *figures, *tables}
@@ -94,12 +94,12 @@ def test_the_v100_columns_are_those_of_the_paper_to_the_last_digit(rows, half, l
 
 @pytest.mark.parametrize(("half", "network"), [("dense", "lif-elasticity"), ("lstm", "slstm-hardening")])
 def test_the_loihi_columns_have_the_activity_of_our_networks(rows, half, network):
-    """Rates of spikes, counted by the profiler for the layers that receive only spikes."""
+    """Rates of spikes that the profiler counted for the layers that receive only spikes."""
     kind, steps = network.split("-")[0], {"lif-elasticity": 5, "slstm-hardening": 100}[network]
     rates = {row["layer"]: row["spikes per neuron and step"] for row in rows["operations"] if row["network"] == network}
     table = rows[f"table_one_{half}"]
     for number in (1, 2):
-        # The means are taken in single precision.
+        # The means are in single precision.
         assert table[number]["our activity"] == pytest.approx(rates[f"{kind}_{number}"], rel=1e-5)
     for row in table[:5]:
         assert row["our activity x steps"] == pytest.approx(steps * row["our activity"], rel=1e-12)
@@ -108,7 +108,7 @@ def test_the_loihi_columns_have_the_activity_of_our_networks(rows, half, network
 
 
 def test_no_figure_of_ours_is_typed_into_the_script():
-    """The script contains only sizes and ranges of figures, unit prefixes, and names."""
+    """The script contains only sizes and ranges of figures, unit prefixes and names."""
     text = (ROOT / "profiling" / "energy_table.py").read_text()
     for figure in ("0.6144", "157.2", "511.8", "2516", "5704", "0.857", "9.52", "27.1", "2.4"):
         assert figure not in text
@@ -118,7 +118,7 @@ def test_no_figure_of_ours_is_typed_into_the_script():
 
 
 def test_the_corrections_are_consistent(rows):
-    """Each factor is a quotient, each move a quotient of factors, and the product of the moves is the last factor."""
+    """Each factor is a quotient, each change a quotient of factors, and the product of the changes the last factor."""
     by_network = {name: [row for row in rows["corrections"] if row["network"] == name] for name in FIRING}
     assert sum(map(len, by_network.values())) == len(rows["corrections"])
     for name, corrections in by_network.items():
@@ -137,7 +137,7 @@ def test_the_corrections_are_consistent(rows):
 
 
 def test_the_last_correction_is_the_energy_of_the_tables(rows):
-    """Loihi's column plus the multiply-accumulates of the V100; single precision costs 125 / 15.7 times as much."""
+    """Loihi's column plus the multiply-accumulates on the V100; single precision costs 125 / 15.7 times as much."""
     for name in FIRING:
         total = {
             table: next(row for row in rows[table] if row["network"] == name and row["layer"] == "total")
@@ -158,7 +158,7 @@ def test_the_last_correction_is_the_energy_of_the_tables(rows):
 
 
 def test_break_even_is_given_for_every_spiking_network_and_pair(rows):
-    """At its rate, spiking on Loihi costs as much as the dense network on the V100; operations of the other table."""
+    """At its rate, spiking on Loihi costs as much as dense on the V100; the operations come from the other table."""
     devices = [name for name in DEVICES if name != "v100_paper"]
     dense = [name for name in devices if not DEVICES[name].event_driven]
     for name in FIRING:
@@ -179,7 +179,7 @@ def test_break_even_is_given_for_every_spiking_network_and_pair(rows):
     assert {row["network"] for row in rows["break_even"]} == set(FIRING)
 
 
-def test_the_errors_are_those_of_the_networks_records(rows):
+def test_the_errors_are_those_of_the_recorded_networks(rows):
     for row in rows["networks"]:
         errors = record_of(row["network"])["test"]["errors"]["standardised"]
         assert row["RMSE / deviations"] == errors["root_mean_squared_error"]["all"]
@@ -212,7 +212,7 @@ def test_the_recorded_tables_are_those_of_the_script(content, name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_recorded_files_are_those_of_the_recorded_run(name):
-    """The tables for readers agree with energy.json."""
+    """The Markdown and LaTeX tables agree with energy.json."""
     recorded = json.loads((RESULTS / "energy" / "energy.json").read_text())["tables"][name]["rows"]
     written = list(csv.DictReader((RESULTS / "energy" / f"{name}.csv").read_text().splitlines()))
     for line, row in zip(written, recorded, strict=True):
@@ -255,7 +255,7 @@ def test_a_case_of_the_widths(case):
     if kind in BASELINES:
         assert case["accumulates"] == 0
         assert rate is None
-        # The V100 takes 4.8 pJ for each multiply-accumulate and has no other price.
+        # The V100 needs 4.8 pJ for each multiply-accumulate and has no other price.
         assert case["Loihi and V100 / J"] == pytest.approx(case["multiply-accumulates"] * 4.8e-12, rel=1e-12)
     else:
         assert readout in ("membrane", "spikes")
@@ -268,7 +268,7 @@ def test_a_case_of_the_widths(case):
 
 @pytest.mark.parametrize("kind", SPIKING)
 def test_a_readout_of_spikes_multiplies_less(kind):
-    """The difference is the squared units of the decoding layer at each of 20 steps."""
+    """The difference is the square of the units of the decoding layer at each of 20 steps."""
     cases = {(case["network"], case["units"]): case for case in WIDTHS["cases"]}
     for (name, units), case in cases.items():
         if name == f"{kind}, membrane":

@@ -1,4 +1,4 @@
-"""What the profiler found as tables for one path, and the files of a report."""
+"""Tables of a report of the profiler for one path, and the files of a report."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ from oracles.networks import grid, put_on_the_grid
 
 pytestmark = torch_arrays
 
-# Sevenths, so that an average is no whole number, and a path is not mistaken for all of them.
+# Seven paths, so that an average is not a whole number and one path is not mistaken for all paths.
 PATHS, TIME, FEATURES, UNITS, POPULATION = 7, 6, 2, 5, 4
 LENGTHS = np.array([6, 3, 6, 1, 4, 2, 5])
 SHOWN = ("loihi", "loihi_davies2018", "v100_fp16", "cmos45_fp32")
@@ -37,7 +37,7 @@ COUNTED = ("accumulate", "multiply_accumulate", "addition", "active_update", "id
 def report():
     model = put_on_the_grid(build("rlif", features=FEATURES, outputs=2, units=UNITS, population=POPULATION, depth=2))
     found = profile(model, grid(PATHS, TIME, FEATURES), mask=np.arange(TIME) < LENGTHS[:, None])
-    assert found.accumulates % PATHS, "a vacuous test: whole numbers for one path"
+    assert found.accumulates % PATHS, "the averages are whole numbers, so the test is vacuous"
     return found
 
 
@@ -65,7 +65,7 @@ def test_operations_are_those_of_one_path_and_add_up(report):
     assert total["neurons"] == 5 + 5 + 5 + 4
 
 
-def test_only_what_can_fire_has_a_rate(report, conventional):
+def test_only_layers_that_can_fire_have_a_rate(report, conventional):
     rates = frames.operation_frame(report)["spikes per neuron and step"].tolist()
     expected = [report[name].spikes / (LENGTHS.sum() * UNITS) for name in ("rlif_1", "rlif_2")]
     assert rates == [*(pytest.approx(rate, rel=1e-15) for rate in expected), None, None, None, None]
@@ -92,7 +92,7 @@ def test_projections_add_up_to_their_layers(report):
     by_events = table["events"] * table["fan-out"]
     np.testing.assert_allclose(by_events.astype(float), table["accumulates"].astype(float), rtol=1e-15)
     assert table["accumulates"].sum() * PATHS == pytest.approx(report.accumulates, rel=1e-12)
-    # Biases are no synapses.
+    # Biases are not synapses.
     biases = LENGTHS.sum() * (3 * UNITS + POPULATION) / PATHS
     assert table["additions"].sum() + biases == pytest.approx(report.additions / PATHS, rel=1e-12)
 
@@ -111,8 +111,8 @@ def test_energies_are_nanojoules_for_one_path_and_add_up(report):
     assert rows[1]["loihi / nJ"] == pytest.approx(joules / PATHS * 1e9, rel=1e-12)
 
 
-def test_where_nothing_is_priced_there_is_nothing_not_zero(report):
-    """The mean is additions alone, which neither Loihi nor the V100 prices; 45 nm CMOS prices no updates."""
+def test_energies_without_a_price_are_missing_not_zero(report):
+    """The mean needs only additions, for which Loihi and the V100 have no price; 45 nm CMOS has none for updates."""
     table = frames.energy_frame(report, SHOWN).set_index("layer")
     assert table.loc["mean"].tolist()[:3] == [None, None, None]
     assert table.loc["mean", "cmos45_fp32 / nJ"] == pytest.approx(
@@ -121,11 +121,11 @@ def test_where_nothing_is_priced_there_is_nothing_not_zero(report):
     assert not table.drop(index="mean").isna().any(axis=None)
 
 
-def test_what_costs_nothing_at_its_price_is_zero(report):
+def test_energies_with_a_price_of_zero_are_zero(report):
     free = Device("free", True, {"accumulate": 0.0}, "by hand", "derived", "all")
     all_free = Device("all_free", True, dict.fromkeys(COUNTED, 0.0), "by hand", "derived", "all")
     table = frames.energy_frame(report, [free, all_free])
-    # Of the first, no layer is priced whole; of the second, every one is.
+    # The first has prices for all operations of no layer, the second for those of every layer.
     assert table["free / nJ"].tolist() == [None] * 5 + [0.0]
     assert table["all_free / nJ"].tolist() == [0.0] * 6
 
@@ -158,7 +158,7 @@ def test_unpriced_operations_are_listed_with_their_counts(report):
     }
 
 
-def test_nothing_unpriced_is_an_empty_table(report):
+def test_the_table_is_empty_if_all_operations_have_prices(report):
     everything = Device("all", True, dict.fromkeys(COUNTED, 1e-12), "by hand", "derived", "nothing")
     table = frames.unpriced_frame(report, [everything])
     assert list(table.columns) == ["device", "operation", "for one path"]
@@ -166,7 +166,7 @@ def test_nothing_unpriced_is_an_empty_table(report):
 
 
 def test_break_even_pairs_and_verdicts(report):
-    """Event-driven devices that multiply against themselves, others against all that are not event-driven."""
+    """Event-driven devices with products are compared with themselves, others with all that are not event-driven."""
     table = frames.break_even_frame(report)
     pairs = list(zip(table["spiking on"], table["dense, and real values, on"], strict=True))
     hosts = ("v100_paper", "v100_fp16", "v100_fp32", "cpu", "gpu", "arm")
@@ -185,13 +185,13 @@ def test_break_even_pairs_and_verdicts(report):
         dense = comparison.dense_energy(report, host)
         at_rest = comparison.spiking_energy(comparison.silenced(report), chip, host)
         here_joules = comparison.spiking_energy(report, chip, host)
-        # Linear in the rate: what it would be if every neuron fired at every step.
+        # Energy is linear in the rate: the energy if every neuron fired at every step.
         at_one = at_rest + (here_joules - at_rest) / here
         expected = "never" if dense <= at_rest else "always" if at_one <= dense else "below it"
         assert row["spiking costs less"] == expected, (chip, host)
         assert row["costs less here"] == ("yes" if here_joules < dense else "no"), (chip, host)
         verdicts.add(expected)
-    assert verdicts == {"never", "always", "below it"}, "a vacuous test"
+    assert verdicts == {"never", "always", "below it"}, "some verdicts do not occur, so the test is vacuous"
 
 
 def test_devices_show_their_prices_in_picojoules_and_their_sources():
@@ -216,7 +216,7 @@ def test_all_tables(report, conventional):
     assert list(frames.tables_of(conventional, SHOWN)) == names
 
 
-def test_scaling_is_the_hosts_and_not_shown(report):
+def test_scaling_runs_on_the_host_and_is_not_shown(report):
     network = build("lif", features=1, units=UNITS, population=POPULATION, depth=1)
     model = in_physical_units(network, Standardiser((0.0,), (2.0,), ("e",)), Standardiser((0.0,), (1.0,), ("s",)))
     found = profile(model, grid(2, 3, 1))
@@ -229,7 +229,7 @@ def test_scaling_is_the_hosts_and_not_shown(report):
 
 
 def test_the_bars_are_the_joules_of_one_path(report):
-    """In microjoules, and marked where real values meet a device that does not price them."""
+    """In microjoules, with a mark where a device receives real values and has no price for them."""
     axes = draw_layers(report, ["loihi", "cmos45_fp32"])
     names = [label.get_text() for label in axes.get_xticklabels()]
     for bars, name in zip(axes.containers, ("loihi", "cmos45_fp32"), strict=True):
@@ -263,7 +263,7 @@ def test_the_files_of_a_report(report, tmp_path):
     assert imread(folder / "layers.png").shape[2] in (3, 4)
 
 
-def test_a_report_of_devices_of_ones_own(report, tmp_path):
+def test_a_report_of_devices_from_files(report, tmp_path):
     chip = Device("chip", True, {"accumulate": 2e-12}, "by hand", "derived", "all the rest")
     write_report(report, ["loihi", chip], tmp_path)
     energies = json.loads((tmp_path / "energy.json").read_text())["energies"]
@@ -271,7 +271,7 @@ def test_a_report_of_devices_of_ones_own(report, tmp_path):
     assert energies[1]["total"] == pytest.approx(report.accumulates * 2e-12, rel=1e-12)
 
 
-def test_a_report_goes_nowhere_where_a_file_is(report, tmp_path):
+def test_a_report_does_not_replace_a_file(report, tmp_path):
     (tmp_path / "taken").write_text("old")
     with pytest.raises(InputError, match="taken: cannot be used as a folder"):
         write_report(report, SHOWN, tmp_path / "taken")

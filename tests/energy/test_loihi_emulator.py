@@ -1,7 +1,7 @@
-"""A third opinion on synaptic events: Nengo Loihi's emulator of the chip, where it is installed (extra loihi).
+"""Synaptic events compared with Nengo Loihi's emulator of the chip, if it is installed (extra loihi).
 
-The spikes that a trained network fired are replayed into the emulator, through synapses that hold the network's own
-weights on the chip's grid, and what is counted is each weight that the emulator adds to a compartment.
+The test sends the spikes of a trained network through synapses of the emulator, which have the weights of the network
+on the chip's grid. It counts each weight that the emulator adds to a compartment.
 """
 
 import keras
@@ -24,19 +24,19 @@ PATHS = 6
 
 
 def replay(raster, weights, steps):
-    """Deliver one path's spikes to a block of neurons on the emulator.
+    """Deliver the spikes of one path to a block of neurons on the emulator.
 
     Args:
         raster: spikes, shape (time, neurons).
-        weights: (neurons, hearers), brought to the chip's integers.
-        steps: of the emulator; a spike arrives one step after it was sent.
+        weights: shape (neurons, consumers); rounded to the chip's integers.
+        steps: steps of the emulator; a spike arrives one step after it was sent.
 
     Returns:
-        How many weights the emulator fetched to add them to a compartment, the sum of all that it added up, and the
-        chip's integer for a weight, (neurons, hearers).
+        The number of weights that the emulator fetched to add them to a compartment, the sum of all that it added, and
+        the chip's integers for the weights, shape (neurons, consumers).
     """
-    neurons, hearers = weights.shape
-    block = LoihiBlock(hearers)
+    neurons, consumers = weights.shape
+    block = LoihiBlock(consumers)
     block.compartment.configure_nonspiking(vth=np.abs(weights).max())
     synapse = Synapse(neurons)
     synapse.set_weights(weights.astype("float32"))
@@ -56,13 +56,13 @@ def replay(raster, weights, steps):
     fetch = synapse.axon_weights_indices
 
     def count(*args, **kwargs):
-        row, hearer = fetch(*args, **kwargs)
-        assert row.shape == hearer.shape
+        row, compartments = fetch(*args, **kwargs)
+        assert row.shape == compartments.shape
         fetched.append(row.size)
-        return row, hearer
+        return row, compartments
 
     synapse.axon_weights_indices = count
-    # The emulator starts its integer arrays from NaN, which NumPy warns of.
+    # The emulator fills its integer arrays with NaN at first, and NumPy warns of it.
     with np.errstate(invalid="ignore"), EmulatorInterface(model, seed=0) as emulator:
         for _ in range(steps):
             emulator.step()
@@ -71,7 +71,7 @@ def replay(raster, weights, steps):
 
 
 def records(model, inputs):
-    """Spikes of each layer by its name, (paths, time, neurons)."""
+    """Spikes of each layer by its name, shape (paths, time, neurons)."""
     layers = kspike_reg.network.spiking_layers(model)
     outputs = keras.Model(model.input, [layer.output for layer in layers]).predict(inputs, verbose=0)
     return {
@@ -81,14 +81,14 @@ def records(model, inputs):
 
 
 def projections(report, rasters):
-    """Each projection that spikes drive out of a spiking layer, with the name of the layer that hears them."""
+    """Each spike-driven projection from a spiking layer, with the name of the layer that receives the spikes."""
     found = [
         (layer.name, projection)
         for layer in report.layers
         for projection in layer.projections
         if projection.event_driven and projection.source in rasters and projection.weighted
     ]
-    assert found, "a vacuous test: nothing is driven by spikes"
+    assert found, "no projection is driven by spikes, so the test is vacuous"
     return found
 
 
@@ -96,42 +96,42 @@ def projections(report, rasters):
     ("name", "task", "count"), [("lif-elasticity", "elasticity", 2), ("rlif-ramberg-osgood", "ramberg-osgood", 5)]
 )
 def test_the_emulator_delivers_as_many_synaptic_events_as_the_profile_counts(name, task, count):
-    """Every spike-driven projection of a trained network, recurrent ones included, path by path and over all paths."""
+    """Every spike-driven projection of a trained network, also recurrent ones, for each path and for all paths."""
     model = kspike_reg.load(name)
     (paths,) = datasets.generate(task, [PATHS], seed=5)
     rasters = records(model, paths.inputs)
     whole = profile(model, paths.inputs)
     assert len(projections(whole, rasters)) == count
-    totals = dict.fromkeys((hearer, projection.name) for hearer, projection in projections(whole, rasters))
+    totals = dict.fromkeys((consumer, projection.name) for consumer, projection in projections(whole, rasters))
     for path in range(PATHS):
-        for hearer, projection in projections(profile(model, paths.inputs[path : path + 1]), rasters):
-            cell = model.get_layer(hearer).cell
+        for consumer, projection in projections(profile(model, paths.inputs[path : path + 1]), rasters):
+            cell = model.get_layer(consumer).cell
             weights = keras.ops.convert_to_numpy(getattr(cell, projection.name))
             raster = rasters[projection.source][path]
-            # What a layer fires at its last step it would itself hear one step after the end.
-            steps = len(raster) + (projection.source != hearer)
+            # A layer would receive its own spikes of the last step one step after the end.
+            steps = len(raster) + (projection.source != consumer)
             events, added, integers = replay(raster, weights, steps)
             assert events == projection.accumulates > 0
-            # The emulator did add what it fetched: summed over the hearers, each spike brings its row of weights.
+            # The emulator added what it fetched: each spike adds its row of weights, summed over the consumers.
             arrived = raster[: steps - 1].sum(axis=0).astype(np.int64)
             assert added == (arrived @ integers).sum()
-            totals[hearer, projection.name] = (totals[hearer, projection.name] or 0) + events
-    for hearer, projection in projections(whole, rasters):
-        assert totals[hearer, projection.name] == projection.accumulates
+            totals[consumer, projection.name] = (totals[consumer, projection.name] or 0) + events
+    for consumer, projection in projections(whole, rasters):
+        assert totals[consumer, projection.name] == projection.accumulates
 
 
 def test_one_spike_less_is_one_fan_out_less():
-    """By hand: 4 neurons, 3 hearers, spikes of 2, 0, 1 and 4 neurons."""
+    """By hand: 4 neurons, 3 consumers, spikes of 2, 0, 1 and 4 neurons."""
     raster = np.array([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 1, 1]], "float32")
     weights = np.random.default_rng(3).normal(size=(4, 3))
     assert replay(raster, weights, 5)[0] == (2 + 0 + 1 + 4) * 3
-    assert replay(raster, weights, 4)[0] == (2 + 0 + 1) * 3, "the last step's spikes are still on their way"
+    assert replay(raster, weights, 4)[0] == (2 + 0 + 1) * 3, "the spikes of the last step have not arrived yet"
     raster[2, 1] = 0
     assert replay(raster, weights, 5)[0] == (2 + 0 + 0 + 4) * 3
 
 
 def test_equal_weights_add_up_to_the_number_of_events():
-    """Without our counter: where every weight is the same integer, the currents that arrive are a count."""
+    """Without our counter: if all weights are the same integer, the sum of the currents counts the events."""
     raster = (np.random.default_rng(8).random((7, 5)) < 0.4).astype("float32")
     events, added, integers = replay(raster, np.ones((5, 11)), 8)
     assert np.unique(integers).size == 1

@@ -1,4 +1,4 @@
-"""ModelEnergy: counts and joules worked by hand, KerasSpiking's own numbers, the paper's Table I."""
+"""ModelEnergy: counts and joules worked by hand, the numbers of KerasSpiking, the paper's Table I."""
 
 import importlib.util
 import json
@@ -42,13 +42,13 @@ PJ = 1e-12
 
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
-    """What a test registers is gone with it."""
+    """Restore the registries after each test."""
     monkeypatch.setattr(ModelEnergy, "devices", {name: dict(c) for name, c in ModelEnergy.devices.items()})
     monkeypatch.setattr(ModelEnergy, "layer_stats_computers", dict(ModelEnergy.layer_stats_computers))
 
 
 def wrap(layer, shape=(None, 3)):
-    """A model of that one layer."""
+    """A model of this layer alone."""
     inputs = keras.Input(shape)
     return keras.Model(inputs, layer(inputs))
 
@@ -100,8 +100,8 @@ def test_counts_by_hand_whether_the_time_is_open_or_fixed(name, time):
     assert stats(make(), (time, 3)) == tuple(expected)
 
 
-class Stranger(NeuronCell):
-    """A neuron that no list knows; two currents each, spikes where their product is positive."""
+class Unlisted(NeuronCell):
+    """A neuron that is in no list: it has two currents and spikes if their product is positive."""
 
     state_names = ("spikes", "membrane")
     projections = 2
@@ -114,8 +114,8 @@ class Stranger(NeuronCell):
 
 @pytest.mark.parametrize(("feeds_back", "spiking"), [(None, True), ("spikes", True), ("membrane", False)])
 def test_a_new_neuron_counts_by_the_facts_of_its_cell(feeds_back, spiking):
-    """Spikes that are fed back drive their connections by events, a membrane at every step."""
-    cell_class = type("Own", (Stranger,), {"feeds_back": feeds_back})
+    """Spikes that are fed back drive their connections by events; a membrane does so at every step."""
+    cell_class = type("Own", (Unlisted,), {"feeds_back": feeds_back})
     layer = layers.RNN(cell_class(5))
     recurrent = 2 * 5 * 5 if feeds_back else 0
     assert stats(layer) == (2 * 3 * 5 + recurrent, 5, spiking)
@@ -141,7 +141,7 @@ def test_axes_that_are_neither_batch_nor_time_count():
         stats(layers.Dense(5), (None, None, 3))
 
 
-def test_layers_that_join_or_reshape_count_nothing():
+def test_layers_that_join_or_reshape_have_no_operations():
     inputs = keras.Input((6,))
     x = layers.Concatenate()([layers.Flatten()(layers.Reshape((2, 3))(inputs)), inputs])
     model = keras.Model(inputs, layers.Add()([x, x]))
@@ -166,7 +166,7 @@ def test_every_kind_of_network_is_counted(kind):
 
 
 def test_joules_by_hand():
-    """15 connections and 5 neurons: each once on a device that is not spiking; on Loihi by events and steps."""
+    """15 connections and 5 neurons: each counts once on a device that is not spiking, on Loihi by events and steps."""
     model = wrap(layers.Dense(5, "relu"))
     data = np.zeros((2, 4, 3), "float32")
     data[0, 0] = (2.0, -4.0, 0.0)
@@ -174,11 +174,11 @@ def test_joules_by_hand():
     layer = model.layers[-1]
     assert ModelEnergy(model).layer_energy(layer, "cpu") == pytest.approx((15 * cpu, 5 * cpu), rel=1e-12)
     assert ModelEnergy(model).total_energy("cpu", timesteps_per_inference=4) == pytest.approx(20 * cpu, rel=1e-12)
-    # KerasSpiking's convention, the default without spiking neurons: mean |x| = 6 / 24 Hz, 4 steps of 1 or 2 ms.
+    # The convention of KerasSpiking, the default without spiking neurons: mean |x| = 6 / 24 Hz, 4 steps of 1 or 2 ms.
     for dt in (0.001, 0.002):
         expected = (loihi[0] * 15 * 0.25 * dt * 4, loihi[1] * 5 * 4)
         assert ModelEnergy(model, data).layer_energy(layer, "loihi", 4, dt) == pytest.approx(expected, rel=1e-12)
-    # Two of 24 elements are events, whatever the length of a step.
+    # Two of 24 elements are events for any length of a step.
     for dt in (None, 0.002):
         expected = (loihi[0] * 15 * (2 / 24) * 4, loihi[1] * 5 * 4)
         found = ModelEnergy(model, data, activity="events").layer_energy(layer, "Loihi", 4, dt)
@@ -186,7 +186,7 @@ def test_joules_by_hand():
 
 
 def test_spikes_of_height_one_are_a_thousand_times_a_rate_at_one_millisecond():
-    """The slip in the paper's Loihi columns (dt = 1 ms), reproduced by the other convention's name."""
+    """The mistake in the Loihi columns of the paper (dt = 1 ms), reproduced with the name of the other convention."""
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, LIF(4)(inputs))
     data = (np.random.default_rng(0).random((5, 6, 3)) < 0.3).astype("float32")
@@ -207,7 +207,7 @@ def firing(cell, **options):
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_recurrent_spikes_drive_recurrent_connections(output, go_backwards, return_sequences):
-    """RLIF: 8 input connections with a real input at every step, 16 recurrent ones with the layer's own spikes."""
+    """RLIF: 8 input connections with a real input at every step, 16 recurrent ones driven by the layer's spikes."""
     data = np.random.default_rng(3).normal(20, 20, (3, 7, 2)).astype("float32")
     layer = firing(RLIF, output=output, go_backwards=go_backwards, return_sequences=return_sequences)
     model = wrap(layer, (7, 2))
@@ -221,7 +221,7 @@ def test_recurrent_spikes_drive_recurrent_connections(output, go_backwards, retu
 
 @pytest.mark.parametrize("make", [SLSTM, layers.SimpleRNN, layers.GRU, layers.LSTM])
 def test_recurrent_values_drive_recurrent_connections_at_every_step(make):
-    """Input spikes at a quarter of the elements; the state fed back is real."""
+    """Input spikes at a quarter of the elements; the state that is fed back is real."""
     data = np.zeros((2, 4, 2), "float32")
     data[:, 1] = 1
     model = wrap(make(5), (None, 2))
@@ -231,7 +231,7 @@ def test_recurrent_values_drive_recurrent_connections_at_every_step(make):
     assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_stacked_cells_are_driven_one_by_the_other():
+def test_each_stacked_cell_is_driven_by_the_previous_one():
     data = np.random.default_rng(4).normal(20, 20, (3, 6, 2)).astype("float32")
     first, second = firing(LIFCell), RLIFCell(5, threshold_initializer=0.2)
     model = wrap(layers.RNN([first, second]), (6, 2))
@@ -247,7 +247,7 @@ def test_stacked_cells_are_driven_one_by_the_other():
 
 @pytest.mark.parametrize("go_backwards", [False, True])
 def test_each_of_stacked_cells_is_driven_by_its_own_spikes(go_backwards):
-    """Two RLIF cells, the first of which emits membranes: real values to the second, spikes to itself."""
+    """Two RLIF cells; the first one emits membranes to the second and feeds its spikes back to itself."""
     data = np.random.default_rng(8).normal(20, 20, (3, 6, 2)).astype("float32")
     first = firing(RLIFCell, output="membrane")
     second = RLIFCell(5, threshold_initializer=0.2, recurrence="one_to_one")
@@ -271,8 +271,8 @@ def test_spikes_that_depend_on_earlier_calls_are_refused():
         ModelEnergy(model, np.ones((2, 4, 3), "float32"))
 
 
-def test_masks_cost_nothing():
-    """Keras records operations that make the mask; padding counts as steps."""
+def test_masks_have_no_cost():
+    """Keras records the operations that compute the mask; padding counts as steps."""
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, LIF(5)(layers.Masking()(inputs)))
     data = np.array([[[1, 2, 3], [1, 0, 4], [0, 0, 0]]], "float32")
@@ -282,7 +282,7 @@ def test_masks_cost_nothing():
 
 
 def test_a_layer_called_twice_counts_twice_each_call_with_its_own_input():
-    """KerasSpiking multiplies the sum of connections by the sum of rates there, twice too much on spiking devices."""
+    """KerasSpiking multiplies the sum of connections by the sum of rates, twice too much on spiking devices."""
     inputs = keras.Input((None, 3))
     shared = layers.Dense(3, "relu", kernel_initializer="ones", bias_initializer=keras.initializers.Constant(-2))
     model = keras.Model(inputs, shared(shared(inputs)))
@@ -295,7 +295,7 @@ def test_a_layer_called_twice_counts_twice_each_call_with_its_own_input():
 
 
 def test_a_nested_model_is_the_sum_of_its_layers():
-    """Functional and Sequential, applied twice, against the same layers laid out flat."""
+    """Functional and Sequential models, applied twice, compared with the same layers in a flat model."""
     data = np.random.default_rng(5).normal(20, 20, (3, 6, 4)).astype("float32")
     inner = keras.Input((None, 4))
     spiking = [firing(RLIF, return_sequences=True), layers.Dense(4, "relu")]
@@ -319,7 +319,7 @@ def test_a_nested_model_is_the_sum_of_its_layers():
 
 
 class Block(keras.Model):
-    """A functional model of its own class."""
+    """A functional model of a class of its own."""
 
     def __init__(self, **options):
         inputs = keras.Input((None, 3))
@@ -328,7 +328,7 @@ class Block(keras.Model):
 
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_registered_nested_model_counts_as_a_whole(depth):
-    """Called twice; the rate of each call is that of its own input. At depth 1 another model is around it."""
+    """It is called twice; the rate of each call is that of its own input. At depth 1 it is inside another model."""
     ModelEnergy.register_layer(Block)(lambda call: {"connections": 7, "neurons": call.input_shapes[-1]})
     block = Block(name="block")
     inputs = keras.Input((None, 3))
@@ -345,18 +345,18 @@ def test_a_registered_nested_model_counts_as_a_whole(depth):
     assert energy.layer_stats[layer] == {"connections": 14, "neurons": 6, "spiking": True}
     assert energy.layer_stats[model.layers[-1]]["connections"] == 3 * 2
     assert once.mean() > 0
-    # Means in single precision over batches of another shape.
+    # Means in single precision over batches of a different shape.
     assert energy.layer_rates[layer] == pytest.approx((np.abs(data).mean() + once.mean()) / 2, rel=1e-6)
     assert energy.summary_string(("output_shape",), print_warnings=False).splitlines()[-2].strip() == "(None, None, 3)"
 
 
 def nodes_of(layer):
-    """How often Keras has recorded a call of a layer or of anything in it."""
+    """The number of calls that Keras recorded of a layer and of the layers in it."""
     return {part.name: len(part._inbound_nodes) for part in layer._flatten_layers()}
 
 
 def test_counting_adds_no_calls_to_the_layers():
-    """Nested models, stacked cells, and neurons whose spikes are not what they emit."""
+    """Nested models, stacked cells, and neurons that emit something else than their spikes."""
     inner = keras.Input((None, 4))
     nested = keras.Model(inner, firing(RLIF, output="membrane", return_sequences=True)(inner))
     inputs = keras.Input((None, 4))
@@ -370,7 +370,7 @@ def test_counting_adds_no_calls_to_the_layers():
     assert sum(before.values()) >= 6
 
 
-def test_looking_leaves_the_model_as_it_was():
+def test_counting_does_not_change_the_model():
     model = wrap(firing(RLIF))
     data = np.ones((2, 4, 3), "float32")
     before = model.predict(data, verbose=0), model.to_json()
@@ -393,8 +393,8 @@ def test_physical_models_are_counted():
     assert found.total_energy("loihi", 4) == pytest.approx(expected.total_energy("loihi", 4), rel=1e-9)
 
 
-def test_data_come_as_for_predict():
-    """One array, a single feature without its axis, a list, a dictionary."""
+def test_data_have_the_same_forms_as_for_predict():
+    """One array, a single feature without its axis, a list and a dictionary."""
     data = np.random.default_rng(7).normal(size=(4, 5)).astype("float32")
     model = wrap(LIF(5), (None, 1))
     assert ModelEnergy(model, data).layer_rates == ModelEnergy(model, data[..., None]).layer_rates
@@ -408,7 +408,7 @@ def test_data_come_as_for_predict():
 
 
 class Squash(layers.Layer):
-    """A layer that nobody knows."""
+    """A layer that is not registered."""
 
     def call(self, inputs):
         return keras.ops.tanh(inputs)
@@ -418,7 +418,7 @@ class Squash(layers.Layer):
 
 
 class OwnCell(layers.Layer):
-    """A cell that nobody knows."""
+    """A cell that is not registered."""
 
     state_size = 2
 
@@ -437,7 +437,7 @@ class OwnCell(layers.Layer):
         (lambda: keras.Sequential([keras.Input((None, 3)), Squash(name="squash")]), "squash", "Squash"),
     ],
 )
-def test_a_layer_that_nobody_registered_raises(make, name, kind):
+def test_a_layer_that_is_not_registered_raises(make, name, kind):
     layer = make()
     inputs = keras.Input((None, 3))
     outputs = layer([inputs, inputs]) if kind == "Multiply" else layer(inputs)
@@ -458,7 +458,7 @@ def test_models_without_countable_layers_raise():
 
 
 def test_registering_a_layer_as_with_keras_spiking():
-    """The function sees what it would see of a node of Keras 2, and inheritance counts."""
+    """The function receives what a node of Keras 2 would provide; subclasses of a registered class count too."""
     parent = dict(keras_spiking.ModelEnergy.layer_stats_computers)
 
     @ModelEnergy.register_layer(Squash)
@@ -480,7 +480,7 @@ def test_registering_a_layer_as_with_keras_spiking():
     assert keras_spiking.ModelEnergy.layer_stats_computers == parent
 
 
-def test_a_registered_cell_or_layer_goes_before_what_is_inside():
+def test_a_registered_cell_or_layer_takes_precedence_over_its_contents():
     ModelEnergy.register_layer(OwnCell)(lambda node: {"connections": node.input_shapes[-1]})
     assert stats(layers.RNN(OwnCell())) == (3, 0, True)
     ModelEnergy.register_layer(LIF)(lambda node: {"connections": 1})
@@ -501,7 +501,7 @@ def test_registering_a_device_as_with_keras_spiking():
     assert keras_spiking.ModelEnergy.devices == parent
 
 
-def test_the_devices_of_keras_spiking_are_there():
+def test_the_devices_of_keras_spiking_exist():
     assert {name: ModelEnergy.devices[name] for name in keras_spiking.ModelEnergy.devices} == (
         keras_spiking.ModelEnergy.devices
     )
@@ -509,7 +509,7 @@ def test_the_devices_of_keras_spiking_are_there():
     assert ModelEnergy.devices["loihi"]["energy_per_neuron"] == pytest.approx(81 * PJ, rel=1e-12)
 
 
-def test_bad_input_raises():
+def test_invalid_input_raises():
     model = wrap(layers.Dense(5, "relu"))
     data = np.ones((2, 4, 3), "float32")
     layer = model.layers[-1]
@@ -535,7 +535,7 @@ def test_bad_input_raises():
         ModelEnergy(model).summary_string(("name", "energy tpu"))
 
 
-def test_the_activity_inside_a_distributed_recurrent_layer_is_refused_not_guessed():
+def test_the_activity_inside_a_distributed_recurrent_layer_is_refused():
     model = wrap(layers.TimeDistributed(LIF(5)), (4, 6, 3))
     assert ModelEnergy(model).layer_stats[model.layers[-1]]["connections"] == 15
     with pytest.raises(InputError, match="is not recorded"):
@@ -568,7 +568,7 @@ def test_summary(capsys):
     assert "nan" in ModelEnergy(model).summary_string(("rate",))
 
 
-def test_the_notes_say_when_values_are_priced_like_spikes():
+def test_the_notes_state_if_values_have_the_price_of_spikes():
     data = np.ones((2, 4, 3), "float32")
     columns = ("name", "energy loihi")
     membrane, spikes = wrap(LIF(5, output="membrane")), wrap(LIF(5))
@@ -579,7 +579,7 @@ def test_the_notes_say_when_values_are_priced_like_spikes():
 
 
 def assert_agree(ours, theirs):
-    """To 1e-9 in everything, but that KerasSpiking doubles the synaptic energy of a layer that is used twice."""
+    """Equal to 1e-9, except that KerasSpiking doubles the synaptic energy of a layer that is used twice."""
     compared = 0
     for network, found in ours.items():
         assert found.keys() == theirs[network].keys()
@@ -592,7 +592,7 @@ def assert_agree(ours, theirs):
                 spiking = ModelEnergy.devices[device.split()[0]]["spiking"]
                 doubled = network == "reused" and spiking
                 expected_joules = (joules[0] / 2, joules[1]) if doubled else joules
-                # Twice used: the sum of two single-precision means, in single precision.
+                # Used twice: the sum of two single-precision means, in single precision.
                 tolerance = 1e-7 if doubled else 1e-9
                 assert layer["joules"][device] == pytest.approx(expected_joules, rel=tolerance, abs=0), (network, name)
                 compared += joules[0] > 0
@@ -614,7 +614,7 @@ def test_dense_networks_agree_with_keras_spiking_on_keras_2(ours):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf-keras is not installed")
-def test_the_golden_file_is_what_keras_spiking_says_today(ours, tmp_path):
+def test_the_golden_file_holds_the_numbers_of_the_installed_keras_spiking(ours, tmp_path):
     file = tmp_path / "golden.json"
     environment = os.environ | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, str(HERE / "write_golden.py"), str(file)]
@@ -625,7 +625,7 @@ def test_the_golden_file_is_what_keras_spiking_says_today(ours, tmp_path):
     assert_agree(ours, theirs)
 
 
-# As printed, in nJ: the layers with the digits of the text, the total.
+# As printed, in nJ: the layers with the digits of the text, and the total.
 TABLE_ONE = {
     "dense": (table_one.DENSE, ["0.6144", "157.29", "157.29", "157.29", "39.32"], "511.80", "0.857"),
     "lstm": (table_one.LSTM, ["2.458", "2516.6", "2516.6", "629.15", "39.32"], "5704.09", "9.520"),
@@ -644,17 +644,17 @@ def test_table_one(name):
     assert f"{table_one.memory(model) / 1e6:.3f}" == megabytes
 
 
-def test_table_one_counts_gates_that_no_lstm_has():
+def test_table_one_counts_gates_that_an_lstm_does_not_have():
     model = keras.Sequential([keras.Input((None, 1))])
     for _ in range(3):
         model.add(layers.LSTM(256, return_sequences=True))
     assert [each["connections"] for each in ModelEnergy(model).layer_stats.values()] == [263_168, 524_288, 524_288]
 
 
-# By our convention and made-up activities; the columns as they stand in the table.
+# With our convention and invented activities; the columns are those of the table.
 ACTIVITIES = {"dense": [0.75, 0.5, 0.25, 0.125, 1.5], "lstm": [0.75, 0.5, 0.25, 0.125, 1.5]}
 CONNECTIONS = {"dense": [256, 65_536, 65_536, 65_536, 16_384], "lstm": [1024, 1_048_576, 1_048_576, 262_144, 16_384]}
-# As the paper prints them: the Loihi column in nJ, both totals, the reduction, the memory in MB.
+# As printed in the paper: the Loihi column in nJ, both totals, the reduction, the memory in MB.
 PRINTED = {
     "dense": ([0.61, 160, 160, 160, 39], [6.9e-2, 1.3, 1.3, 1.2, 0.3], (512, 4.25), 120, 0.86),
     "lstm": ([2.5, 2.5e3, 2.5e3, 630, 39], [0.28, 11, 10, 2.6, 0.21], (5.7e3, 24), 238, 9.5),
@@ -663,7 +663,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("name", TABLE_ONE)
 def test_table_one_next_to_ours(name):
-    """Every column by hand; Loihi: 27.1 pJ for each connection and activity, 1 ms for each of 7 steps."""
+    """Every column by hand. Loihi: 27.1 pJ for each connection and activity, 1 ms for each of 7 steps."""
     half = {"dense": "dense", "lstm": "LSTM"}[name]
     widths, _, total, megabytes = TABLE_ONE[name]
     gpu, loihi, totals, factor, memory = PRINTED[name]
@@ -677,10 +677,10 @@ def test_table_one_next_to_ours(name):
         assert row["our activity"] == activity
         assert row["our activity x steps"] == 7 * activity
         assert row["Loihi, our activity"] == pytest.approx(connections * 27.1e-3 * activity * 7e-3, rel=1e-12)
-        # The activity behind a printed figure gives that figure.
+        # The activity that belongs to a printed figure gives that figure.
         behind = row["activity x steps behind it"]
         assert connections * 27.1e-3 * behind * 1e-3 == pytest.approx(row["Loihi, printed"], rel=1e-12)
-        # The printed V100 figures are ours, but for their two digits.
+        # The printed V100 figures are ours, rounded to two digits.
         assert row["V100"] == pytest.approx(row["V100, printed"], rel=0.025)
     assert (in_all["V100, printed"], in_all["Loihi, printed"]) == totals
     assert f"{in_all['V100']:.2f}" == total
@@ -690,7 +690,7 @@ def test_table_one_next_to_ours(name):
     assert reduction["Loihi, our activity"] == pytest.approx(in_all["V100"] / ours, rel=1e-12)
     assert bytes_["V100, printed"] == memory
     assert f"{bytes_['V100']:.3f}" == megabytes
-    # Empty cells are empty, not undefined.
+    # Empty cells are empty, not "nan".
     assert in_all["connections"] is reduction["V100"] is bytes_["Loihi, printed"] is None
 
 

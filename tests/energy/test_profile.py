@@ -1,7 +1,8 @@
-"""Operation counts against plain NumPy loops and arithmetic by hand. Counts are integers: they are equal, or wrong.
+"""Operation counts against plain NumPy loops and arithmetic by hand. Counts are integers, compared exactly.
 
-Weights and inputs of the spiking networks lie on the grid of `draw_on_a_grid`, where single precision is exact, so that
-the loops see the very same spikes. SLSTM, whose gates are never exact, is kept away from its thresholds by a check.
+Weights and inputs of the spiking networks lie on the grid of `draw_on_a_grid`, where single precision is exact, so the
+loops give exactly the same spikes. The gates of SLSTM are never exact; a check ensures that its membranes stay away
+from the thresholds.
 """
 
 import itertools
@@ -22,13 +23,13 @@ from oracles.weights import assign, draw_on_a_grid
 
 pytestmark = torch_arrays
 
-PATHS, TIME, FEATURES, UNITS, VOTERS, OUTPUTS, DEPTH = 5, 6, 2, 7, 6, 3, 2
+PATHS, TIME, FEATURES, UNITS, POPULATION, OUTPUTS, DEPTH = 5, 6, 2, 7, 6, 3, 2
 LENGTHS = np.array([6, 3, 6, 1, 4])
 MASK = np.arange(TIME) < LENGTHS[:, None]
 
 
 def synaptic_events(spikes, fan_out, length=None, until=0):
-    """One for each connection that leaves a neuron that fires, over the first steps of one path."""
+    """One event for each connection of each neuron that fires, over the first steps of one path."""
     count = 0
     for step in range((len(spikes) if length is None else length) - until):
         for neuron in range(spikes.shape[1]):
@@ -51,17 +52,19 @@ def projection(report, layer, name, source=None):
 @pytest.mark.parametrize("readout", ["membrane", "spikes"])
 @pytest.mark.parametrize("kind", ["lif", "rlif", "slstm"])
 def test_accumulates_are_spikes_times_fan_out(kind, readout, masked):
-    """By projection and by path, and over all paths."""
+    """For each projection, for each path and for all paths."""
     model = put_on_the_grid(
-        build(kind, features=FEATURES, outputs=OUTPUTS, units=UNITS, population=VOTERS, depth=DEPTH, readout=readout)
+        build(
+            kind, features=FEATURES, outputs=OUTPUTS, units=UNITS, population=POPULATION, depth=DEPTH, readout=readout
+        )
     )
     inputs = grid(PATHS, TIME, FEATURES)
     lengths = LENGTHS if masked else np.full(PATHS, TIME)
     first, second = (model.get_layer(f"{kind}_{number}").cell for number in (1, 2))
     spikes_1, _ = fire(first, inputs.astype("float64"))
     spikes_2, _ = fire(second, spikes_1)
-    assert 0 < spikes_1.sum() < spikes_1.size, "a vacuous test: the layer is silent or always fires"
-    assert 0 < spikes_2.sum() < spikes_2.size, "a vacuous test: the layer is silent or always fires"
+    assert 0 < spikes_1.sum() < spikes_1.size, "the layer is silent or always fires, so the test is vacuous"
+    assert 0 < spikes_2.sum() < spikes_2.size, "the layer is silent or always fires, so the test is vacuous"
     gates = 4 if kind == "slstm" else 1
     totals = np.zeros(5, int)
     for path, length in enumerate(lengths):
@@ -96,14 +99,14 @@ def counts_of(report, kind):
 
 
 def check_the_rest(report, kind, readout, steps):
-    """What depends on no spike: by hand, for `steps` steps in all."""
+    """Check by hand the counts that do not depend on spikes, for `steps` steps in total."""
     gates = 4 if kind == "slstm" else 1
     assert projection(report, f"{kind}_1", "kernel", "inputs").multiply_accumulates == steps * FEATURES * UNITS * gates
     assert projection(report, f"{kind}_2", "kernel").multiply_accumulates == 0
     real = 0 if readout == "spikes" else steps * UNITS * UNITS
     assert report["decoding"].multiply_accumulates == real
-    assert report["population"].multiply_accumulates == steps * UNITS * VOTERS
-    assert report["mean"].additions == steps * VOTERS
+    assert report["population"].multiply_accumulates == steps * UNITS * POPULATION
+    assert report["mean"].additions == steps * POPULATION
     for name in (f"{kind}_1", f"{kind}_2"):
         layer = report[name]
         assert layer.neuron_updates == steps * UNITS
@@ -119,19 +122,19 @@ def check_the_rest(report, kind, readout, steps):
 
 @pytest.mark.parametrize("kind", ["dense", "rnn", "gru", "lstm"])
 def test_baselines_multiply_everything_at_every_step(kind):
-    model = build(kind, features=FEATURES, outputs=OUTPUTS, units=UNITS, population=VOTERS, depth=DEPTH)
+    model = build(kind, features=FEATURES, outputs=OUTPUTS, units=UNITS, population=POPULATION, depth=DEPTH)
     report = profile(model, grid(PATHS, TIME, FEATURES), mask=MASK)
     steps = LENGTHS.sum()
     gates = {"dense": 1, "rnn": 1, "gru": 3, "lstm": 4}[kind]
     recurrent = 0 if kind == "dense" else gates * UNITS * UNITS
     assert report[f"{kind}_1"].multiply_accumulates == steps * (gates * FEATURES * UNITS + recurrent)
     assert report[f"{kind}_2"].multiply_accumulates == steps * (gates * UNITS * UNITS + recurrent)
-    # reset_after, the default, gives a GRU a second set of biases
+    # with reset_after, the default, a GRU has a second set of biases
     assert report[f"{kind}_2"].bias_additions == steps * {"dense": 7, "rnn": 7, "gru": 42, "lstm": 28}[kind]
     assert report[f"{kind}_2"].neuron_updates == report[f"{kind}_2"].active_updates == steps * UNITS
     assert report["decoding"].neuron_updates == 0
     assert report.accumulates == report.spikes == 0
-    assert report.dense_operations == report.multiply_accumulates + steps * VOTERS
+    assert report.dense_operations == report.multiply_accumulates + steps * POPULATION
     assert report.parameters == model.count_params()
 
 
@@ -144,8 +147,8 @@ def test_a_gru_that_resets_before_has_one_set_of_biases():
 
 
 def test_footprint():
-    """LIF: kernel 2 x 7, bias, decay, threshold; state: spike and membrane. 12 bits: the last byte half full."""
-    model = build("lif", features=FEATURES, outputs=OUTPUTS, units=UNITS, population=VOTERS, depth=1)
+    """LIF: kernel 2 x 7, bias, decay, threshold; state: spike and membrane. With 12 bits the last byte is half full."""
+    model = build("lif", features=FEATURES, outputs=OUTPUTS, units=UNITS, population=POPULATION, depth=1)
     layer = profile(model, grid(1, 2, FEATURES), bits=12)["lif_1"]
     assert (layer.parameters, layer.state) == (14 + 7 + 7 + 7, 14)
     assert (layer.parameter_bytes, layer.state_bytes, layer.memory_bytes) == (53, 21, 74)
@@ -153,9 +156,9 @@ def test_footprint():
 
 
 def test_a_model_in_physical_units_counts_the_same_from_paths():
-    network = put_on_the_grid(build("lif", features=2, outputs=1, units=UNITS, population=VOTERS, depth=DEPTH))
+    network = put_on_the_grid(build("lif", features=2, outputs=1, units=UNITS, population=POPULATION, depth=DEPTH))
     inputs = grid(PATHS, TIME, FEATURES)
-    # Powers of two, so that scaling is exact.
+    # Powers of two make the scaling exact.
     scaling = datasets.Standardiser((0.0, 0.0), (0.25, 2.0), ("strain", "temperature"))
     model = in_physical_units(network, scaling, datasets.Standardiser((0.0,), (1.0,), ("stress",)))
     lengths = np.maximum(LENGTHS, 2)
@@ -172,7 +175,7 @@ def test_a_model_in_physical_units_counts_the_same_from_paths():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_public_layer_has_a_cost(name):
-    """The layers of the conformance table; what fires and what does not is known by its cell."""
+    """The layers of the conformance table; the cell states whether a neuron fires."""
     row = ROWS[name]
     inputs = keras.Input((TIME, row.features))
     layer = row.make(**{"return_sequences": True} if row.recurrent else {})
@@ -217,13 +220,13 @@ def keras_report(layer):
 
 
 def test_each_source_of_several_keeps_its_kind():
-    """Spikes and a real-valued input side by side; a sum of spikes is no spike."""
+    """Spikes and a real-valued input in one layer; a sum of spikes is not a spike."""
     strain, extra = keras.Input((None, 2), name="strain"), keras.Input((None, 3), name="extra")
     fast, slow = LIF(4, return_sequences=True, name="fast"), RLIF(5, return_sequences=True, name="slow")
     spikes = fast(strain), slow(strain)
     joined = keras.layers.Concatenate()([spikes[0], keras.layers.Dropout(0.5)(spikes[1]), extra])
     added = keras.layers.Add(name="added")([spikes[0], spikes[0]])
-    outputs = [keras.layers.Dense(6, name="hears")(joined), keras.layers.Dense(2, name="late")(added)]
+    outputs = [keras.layers.Dense(6, name="consumer")(joined), keras.layers.Dense(2, name="late")(added)]
     model = put_on_the_grid(keras.Model([strain, extra], outputs))
     inputs = grid(PATHS, TIME, 2)
     report = profile(model, {"extra": grid(PATHS, TIME, 3, seed=6), "strain": inputs}, mask=MASK)
@@ -231,10 +234,10 @@ def test_each_source_of_several_keeps_its_kind():
     for name, layer in (("fast", fast), ("slow", slow)):
         recorded, _ = fire(layer.cell, inputs.astype("float64"))
         events = sum(synaptic_events(recorded[path], 6, length) for path, length in enumerate(LENGTHS))
-        assert projection(report, "hears", "kernel", name).accumulates == events > 0
-        assert projection(report, "hears", "kernel", name).multiply_accumulates == 0
-    assert projection(report, "hears", "kernel", "extra").multiply_accumulates == steps * 3 * 6
-    assert report["hears"].connections == 12 * 6
+        assert projection(report, "consumer", "kernel", name).accumulates == events > 0
+        assert projection(report, "consumer", "kernel", name).multiply_accumulates == 0
+    assert projection(report, "consumer", "kernel", "extra").multiply_accumulates == steps * 3 * 6
+    assert report["consumer"].connections == 12 * 6
     assert report["added"].accumulates == 2 * report["fast"].spikes
     assert projection(report, "late", "kernel", "added").multiply_accumulates == steps * 4 * 2
     assert report["late"].accumulates == 0
@@ -244,14 +247,14 @@ def test_nested_models_count_like_flat_ones():
     def layers():
         return LIF(UNITS, return_sequences=True, name="lif"), LeakyIntegrator(4, return_sequences=True, name="leaky")
 
-    def weigh(*layers):
+    def assign_weights(*layers):
         for seed, layer in enumerate(layers):
             assign(layer.cell, draw_on_a_grid(layer.cell, layer.cell.kernel.shape[0], seed))
 
     inputs = keras.Input((None, FEATURES), name="inputs")
     lif, leaky = layers()
     flat = keras.Model(inputs, PopulationMean(2, name="mean")(leaky(lif(inputs))))
-    weigh(lif, leaky)
+    assign_weights(lif, leaky)
     lif, leaky = layers()
     inside = keras.Input((None, FEATURES))
     inner = keras.Model(inside, lif(inside), name="inner")
@@ -260,7 +263,7 @@ def test_nested_models_count_like_flat_ones():
         [keras.Model(middle, leaky(inner(middle)), name="middle"), PopulationMean(2, name="mean")]
     )
     nested.build((None, None, FEATURES))
-    weigh(lif, leaky)
+    assign_weights(lif, leaky)
 
     data = grid(PATHS, TIME, FEATURES)
     expected, found = profile(flat, data, mask=MASK), profile(nested, data, mask=MASK)
@@ -275,7 +278,7 @@ def test_nested_models_count_like_flat_ones():
 
 @pytest.mark.parametrize("cell_class", [LIFCell, RLIFCell])
 def test_a_cell_inside_keras_rnn_counts_like_its_layer(cell_class):
-    """One to one, the recurrence has a single connection for each neuron."""
+    """A one-to-one recurrence has a single connection for each neuron."""
     options = {"recurrence": "one_to_one"} if cell_class is RLIFCell else {}
     layer_class = {LIFCell: LIF, RLIFCell: RLIF}[cell_class]
     reports = []
@@ -284,11 +287,11 @@ def test_a_cell_inside_keras_rnn_counts_like_its_layer(cell_class):
         keras.layers.RNN(cell_class(UNITS, **options), return_sequences=True, name="layer"),
     ):
         inputs = keras.Input((None, FEATURES))
-        model = keras.Model(inputs, keras.layers.TimeDistributed(keras.layers.Dense(3), name="hears")(layer(inputs)))
+        model = keras.Model(inputs, keras.layers.TimeDistributed(keras.layers.Dense(3), name="consumer")(layer(inputs)))
         reports.append(profile(put_on_the_grid(model), grid(PATHS, TIME, FEATURES)))
     plain, wrapped = reports
     assert wrapped["layer"].spikes == plain["layer"].spikes > 0
-    assert wrapped["hears"].accumulates == plain["hears"].accumulates == 3 * plain["layer"].spikes
+    assert wrapped["consumer"].accumulates == plain["consumer"].accumulates == 3 * plain["layer"].spikes
     assert wrapped["layer"].accumulates == plain["layer"].accumulates
     if options:
         spikes, _ = fire(layer.cell, grid(PATHS, TIME, FEATURES).astype("float64"))
@@ -298,8 +301,8 @@ def test_a_cell_inside_keras_rnn_counts_like_its_layer(cell_class):
 
 @pytest.mark.parametrize("output", ["spikes", "membrane"])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["layer", "cell"])
-def test_a_layer_that_hands_on_its_last_step_alone_still_fires_at_all(output, wrapped):
-    """The last step is that of the path, not of its padding; the layer after it works once for each path."""
+def test_a_layer_that_emits_only_its_last_step_fires_at_all_steps(output, wrapped):
+    """The last step is that of the path, not of the padding; the next layer runs once for each path."""
     layer = (
         keras.layers.RNN(RLIFCell(UNITS, output=output), name="last")
         if wrapped
@@ -320,11 +323,11 @@ def test_a_layer_that_hands_on_its_last_step_alone_still_fires_at_all(output, wr
 
 
 def test_steps_that_a_masking_layer_hides_do_not_count():
-    """Here with gaps inside the path: a spike before the gap feeds back after it."""
+    """With gaps inside the path: a spike before the gap is fed back after it."""
     inputs = keras.Input((None, FEATURES))
     layer = RLIF(UNITS, return_sequences=True, name="rlif")
     hidden = layer(keras.layers.Masking(-9.0)(inputs))
-    model = put_on_the_grid(keras.Model(inputs, keras.layers.Dense(3, name="hears")(hidden)))
+    model = put_on_the_grid(keras.Model(inputs, keras.layers.Dense(3, name="consumer")(hidden)))
     data, shown = grid(3, TIME, FEATURES), np.array([[1, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 0], [1] * 6], bool)
     report = profile(model, np.where(shown[..., None], data, -9.0))
     fed_back = fired = 0
@@ -333,8 +336,8 @@ def test_steps_that_a_masking_layer_hides_do_not_count():
         fired += spikes.sum()
         fed_back += spikes[:, :-1].sum()
     assert report["rlif"].spikes == fired > 0
-    assert report["rlif"].steps == report["hears"].steps == shown.sum()
-    assert report["hears"].accumulates == 3 * fired
+    assert report["rlif"].steps == report["consumer"].steps == shown.sum()
+    assert report["consumer"].accumulates == 3 * fired
     assert projection(report, "rlif", "recurrent_kernel").accumulates == fed_back * UNITS > 0
 
 
@@ -359,7 +362,7 @@ def test_a_constant_input_is_repeated_and_flattened_spikes_stay_spikes():
 @pytest.fixture(scope="module")
 def network():
     return put_on_the_grid(
-        build("rlif", features=FEATURES, units=UNITS, population=VOTERS, depth=DEPTH, readout="spikes")
+        build("rlif", features=FEATURES, units=UNITS, population=POPULATION, depth=DEPTH, readout="spikes")
     )
 
 
@@ -378,7 +381,7 @@ def test_a_mask_that_hides_nothing_changes_nothing(network):
 
 
 def test_counts_add_up_over_time(network):
-    """A step adds its own operations and nothing else: a spike of the last step feeds back once there is a next."""
+    """A step adds only its own operations: a spike of the last step is fed back only if there is a next step."""
     inputs = grid(1, TIME, FEATURES)
     reports = [profile(network, inputs, mask=(np.arange(TIME) < steps)[None]) for steps in range(1, TIME + 1)]
     spikes_1, _ = fire(network.get_layer("rlif_1").cell, inputs.astype("float64"))
@@ -394,7 +397,7 @@ def test_counts_add_up_over_time(network):
 
 
 def test_a_silent_network_has_no_synaptic_events(network):
-    silent = build("rlif", features=FEATURES, units=UNITS, population=VOTERS, readout="spikes", threshold=1e6)
+    silent = build("rlif", features=FEATURES, units=UNITS, population=POPULATION, readout="spikes", threshold=1e6)
     report = profile(silent, grid(PATHS, TIME, FEATURES))
     assert report.spikes == report.accumulates == 0
     for name in ("rlif_1", "rlif_2", "rlif_3"):
@@ -404,8 +407,8 @@ def test_a_silent_network_has_no_synaptic_events(network):
     assert table.joules["accumulate"] == table.joules["spike"] == 0.0
 
 
-def test_profiling_leaves_the_network_alone(network):
-    """No new nodes in its graph, else `layer.output` would be ambiguous; same weights, same answer."""
+def test_profiling_does_not_change_the_network(network):
+    """It adds no nodes to the graph, which would make `layer.output` ambiguous; weights and outputs stay equal."""
     inputs = grid(PATHS, TIME, FEATURES)
     answer = network.predict_on_batch(inputs)
     profile(network, inputs)
@@ -414,8 +417,8 @@ def test_profiling_leaves_the_network_alone(network):
 
 
 def test_a_report_follows_the_weights():
-    """The compiled recorder is kept, not the weights that it saw."""
-    model = put_on_the_grid(build("lif", features=FEATURES, units=UNITS, population=VOTERS, depth=1))
+    """The profiler caches the compiled recorder, but not the weights."""
+    model = put_on_the_grid(build("lif", features=FEATURES, units=UNITS, population=POPULATION, depth=1))
     inputs = grid(PATHS, TIME, FEATURES)
     assert profile(model, inputs).spikes > 0
     model.get_layer("lif_1").cell.threshold.assign(np.full(UNITS, 1e6))

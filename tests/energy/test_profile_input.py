@@ -1,4 +1,4 @@
-"""What the profiler refuses, and how it says so."""
+"""Input that the profiler refuses, and the messages."""
 
 import keras
 import numpy as np
@@ -41,18 +41,18 @@ def model():
         (DATA, np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]), "mask of path 0"),
     ],
 )
-def test_bad_data_are_refused(model, inputs, mask, complaint):
+def test_invalid_data_are_refused(model, inputs, mask, complaint):
     with pytest.raises(InputError, match=complaint):
         profile(model, inputs, mask=mask)
 
 
-def test_nan_in_the_padding_is_never_looked_at(model):
+def test_nan_in_the_padding_is_ignored(model):
     mask = np.arange(6) < np.array([4, 6])[:, None]
     padded = np.where(mask[..., None], DATA, np.nan)
     assert profile(model, padded, mask=mask) == profile(model, DATA, mask=mask)
 
 
-def test_paths_bring_their_own_mask(model):
+def test_paths_provide_their_mask(model):
     paths = datasets.Paths(DATA, None, ("strain", "temperature"))
     with pytest.raises(InputError, match="mask of their own"):
         profile(model, paths, mask=np.ones((2, 6)))
@@ -64,7 +64,7 @@ def test_sizes_are_positive_integers(model, option):
         profile(model, DATA, **{option: 0})
 
 
-def test_an_answer_that_is_not_finite_is_refused():
+def test_outputs_that_are_not_finite_are_refused():
     model = build("lif", features=2, units=3, population=2, depth=1)
     kernel = model.get_layer("decoding").cell.kernel
     kernel.assign(np.full(kernel.shape, np.inf))
@@ -76,7 +76,7 @@ def test_an_answer_that_is_not_finite_is_refused():
 
 
 class Odd(keras.layers.Dense):
-    """A subclass may compute something else than its parent."""
+    """A subclass, which may compute something else than its parent."""
 
 
 def around(*layers):
@@ -86,7 +86,7 @@ def around(*layers):
     return keras.Model(inputs, x)
 
 
-def test_a_layer_that_nobody_registered_is_refused():
+def test_a_layer_that_is_not_registered_is_refused():
     model = around(keras.layers.Dense(4), Odd(3, name="strange"))
     with pytest.raises(
         InputError, match=r"'strange' of class Odd has no registered cost.*register_layer\(Odd, function\)"
@@ -101,7 +101,7 @@ def test_a_layer_that_nobody_registered_is_refused():
         del _REGISTRY[Odd]
 
 
-def test_an_operation_that_is_no_layer_is_refused():
+def test_an_operation_that_is_not_a_layer_is_refused():
     inputs = keras.Input((None, 2))
     with pytest.raises(InputError, match="of class Mean has no registered cost"):
         profile(keras.Model(inputs, keras.ops.mean(inputs, axis=-1, keepdims=True)), DATA)
@@ -121,17 +121,17 @@ def test_a_model_with_a_call_of_its_own_is_refused():
 def test_states_from_outside_are_refused():
     inputs = keras.Input((None, 2))
     state = keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.LSTM(3)(inputs)))
-    given = keras.Model(inputs, RLIF(3, name="given")(inputs, initial_state=[state, state]))
-    with pytest.raises(InputError, match="'given' is called with 3 tensors; expected one: initial states"):
-        profile(given, DATA)
+    started = keras.Model(inputs, RLIF(3, name="started")(inputs, initial_state=[state, state]))
+    with pytest.raises(InputError, match="'started' is called with 3 tensors; expected one: initial states"):
+        profile(started, DATA)
     with pytest.raises(InputError, match="'returned' returns its state"):
         profile(around(LIF(3, return_state=True, name="returned")), DATA)
     start = keras.Input(batch_shape=(2, None, 2))
-    with pytest.raises(InputError, match="'kept' is stateful"):
-        profile(keras.Model(start, LIF(3, stateful=True, name="kept")(start)), DATA)
+    with pytest.raises(InputError, match="'lasting' is stateful"):
+        profile(keras.Model(start, LIF(3, stateful=True, name="lasting")(start)), DATA)
 
 
-def test_padding_is_refused_where_it_would_change_the_answer():
+def test_padding_is_refused_if_it_would_change_the_outputs():
     mask = np.arange(6) < np.array([4, 6])[:, None]
     backwards = around(LIF(3, go_backwards=True, return_sequences=True, name="back"))
     with pytest.raises(InputError, match="'back' runs backwards"):
@@ -141,7 +141,7 @@ def test_padding_is_refused_where_it_would_change_the_answer():
         profile(around(keras.layers.Masking(), LIF(3, go_backwards=True, return_sequences=True, name="back")), DATA)
 
 
-def test_inputs_one_after_the_other_in_time_are_refused():
+def test_inputs_concatenated_in_time_are_refused():
     inputs = keras.Input((None, 2))
     model = keras.Model(inputs, keras.layers.Concatenate(axis=1)([inputs, inputs]))
     with pytest.raises(InputError, match="along axis 1"):

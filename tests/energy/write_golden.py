@@ -1,9 +1,10 @@
-"""Record what KerasSpiking itself says of networks that Keras 2 can build: python write_golden.py FILE.
+"""Record the numbers of KerasSpiking for networks that Keras 2 can build: python write_golden.py FILE.
 
-Runs where tf-keras is installed, with TF_USE_LEGACY_KERAS=1 in the environment; the networks are built from the same
-lines for the tests of our `ModelEnergy` on Keras 3.
+It needs tf-keras and TF_USE_LEGACY_KERAS=1 in the environment. The tests of our `ModelEnergy` on Keras 3 build the
+networks with the same function.
 
-Weights and data are small multiples of 1/8, so that every sum is exact in float32 and both Keras agree on each bit.
+Weights and data are small multiples of 1/8, so that every sum is exact in float32 and both versions of Keras agree
+bit by bit.
 """
 
 import json
@@ -18,7 +19,7 @@ DT = (None, 0.002)
 
 
 def networks(keras):
-    """Models of dense layers by name, each with its example data; `keras` is Keras 2 or 3."""
+    """Models of dense layers by name, with example data; `keras` is Keras 2 or 3."""
     layers, random = keras.layers, np.random.default_rng(0)
 
     def grid(*shape):
@@ -74,7 +75,7 @@ def measure(energy_class, keras):
                 },
             }
             for layer in network.layers
-            if type(layer).__name__ != "InputLayer"  # its name ends in a running number
+            if type(layer).__name__ != "InputLayer"  # its name ends in a counter
         }
     return found
 

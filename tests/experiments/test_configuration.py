@@ -1,4 +1,4 @@
-"""What a configuration makes of its settings: the learning rate over the updates, the weights of the loss, the sets."""
+"""Configurations: the learning rate over the updates, the weights of the loss, the data sets."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from kspike_reg.experiments import Configuration
 
 
 def rates(updates, **settings):
-    """The learning rate at some updates of 25 epochs of 8 batches, 200 updates."""
+    """The learning rate at some of the 200 updates of 25 epochs with 8 batches."""
     configuration = Configuration(task="elasticity", epochs=25, batch_size=128, units=3, population=2, **settings)
     rate = configuration.build(elasticity(1024)).optimizer._learning_rate
     return [float(rate(update)) for update in updates] if callable(rate) else float(rate.numpy())
@@ -20,13 +20,13 @@ def test_the_papers_rate_is_constant():
 
 
 def test_the_cosine_falls_from_the_rate_to_zero():
-    """Half a cosine: the whole rate, (1 + cos(pi/4)) / 2 = 0.853553, a half, nothing."""
+    """Half a cosine: the factors are 1, (1 + cos(pi/4)) / 2 = 0.853553, 0.5 and 0."""
     found = rates([0, 50, 100, 200], schedule="cosine", learning_rate=0.02)
     np.testing.assert_allclose(found, [0.02, 0.02 * 0.853553, 0.01, 0.0], rtol=1e-5, atol=1e-9)  # six digits by hand
 
 
 def test_the_warm_up_rises_evenly_and_the_cosine_starts_after_it():
-    """A fifth of 200 updates: 40 of them rise to 0.02; half of the other 160 is over at 120."""
+    """A warm-up of a fifth: 40 of 200 updates rise to 0.02; half of the other 160 are done at update 120."""
     found = rates([0, 10, 40, 120, 200], schedule="cosine", warm_up=0.2, learning_rate=0.02)
     np.testing.assert_allclose(found, [0.0, 0.005, 0.02, 0.01, 0.0], rtol=1e-5, atol=1e-9)
 
@@ -45,7 +45,7 @@ TARGETS = np.array([[[1.0], [-3.0], [2.0]], [[0.1], [0.2], [9.0]]])
 RAGGED = np.array([[True, True, True], [True, True, False]])
 
 
-def test_equal_weights_are_none_and_ragged_paths_leave_out_their_padding():
+def test_equal_weights_are_none_and_exclude_the_padding_of_ragged_paths():
     assert Configuration(task="elasticity").weights(TARGETS, np.ones((2, 3), bool)) is None
     np.testing.assert_array_equal(Configuration(task="elasticity").weights(TARGETS, RAGGED), RAGGED)
 
@@ -70,7 +70,7 @@ def test_weights_of_several_outputs_are_taken_together():
     np.testing.assert_allclose(both[:, 0] / both[0, 0], squares[0] / squares, rtol=1e-12)
 
 
-def test_the_sets_are_the_papers_unless_one_says_otherwise():
+def test_the_sets_are_those_of_the_paper_by_default():
     papers = Configuration(task="hardening", kind="slstm")
     assert (papers.sizes, papers.steps) == ((10240, 1024, 1024), 100)
     ours = Configuration(task="hardening", training_paths=7, timesteps=12, family="cyclic", seed=3)
@@ -80,7 +80,7 @@ def test_the_sets_are_the_papers_unless_one_says_otherwise():
     assert training.inputs.min() < 0 < training.inputs.max()
 
 
-def test_what_differs_from_another_configuration():
+def test_differences_from_another_configuration():
     one, other = Configuration(task="elasticity", units=7), Configuration(task="elasticity", epochs=3)
     assert one.changed(other) == {"units": (7, 128), "epochs": (2000, 3)}
 
@@ -100,17 +100,17 @@ def test_what_differs_from_another_configuration():
         ({"task": None, "data": "a.csv", "inputs": "a", "outputs": "b", "family": "ramp"}, "family means nothing"),
     ],
 )
-def test_settings_out_of_range_are_refused_by_name(settings, message):
+def test_settings_out_of_range_are_refused_with_their_name(settings, message):
     with pytest.raises(InputError, match=message):
         Configuration(**({"task": "elasticity"} | settings))
 
 
-def test_a_family_is_refused_where_the_strain_is_fixed():
+def test_a_family_is_refused_for_a_task_with_a_fixed_strain():
     with pytest.raises(InputError, match="ramberg-osgood: its strain path is fixed; leave the family 'mirror' out"):
         Configuration(task="ramberg-osgood", family="mirror").load_data()
 
 
-def test_decays_and_thresholds_start_where_they_are_told():
+def test_decays_and_thresholds_start_at_the_configured_values():
     settings = {"decay": (0.8,), "threshold": (0.2, 0.4), "readout_decay": (0.5, 0.6), "units": 50, "population": 20}
     layers = Configuration(task="elasticity", kind="rlif", **settings).build(elasticity(1024)).layers
     for layer in layers[1:4]:
@@ -133,8 +133,8 @@ def plane(count=4):
 
 
 @pytest.mark.parametrize("source", [{"task": "elasticity"}, {"data": "a.csv", "inputs": ("x",), "outputs": ("y",)}])
-def test_the_network_has_the_widths_of_the_data(source):
-    """Those of the paths, whatever the configuration names: the task may be anyone's."""
+def test_the_network_has_as_many_inputs_and_outputs_as_the_data(source):
+    """The data decide, not the task in the configuration, since users may define tasks."""
     model = Configuration(**source, units=4, population=6, depth=1).build(plane())
     assert (model.input_shape[-1], model.output_shape[-1]) == (2, 3)
     narrow = Configuration(**source, units=4, population=6, depth=1).build(elasticity(4))
@@ -142,6 +142,6 @@ def test_the_network_has_the_widths_of_the_data(source):
 
 
 def test_a_population_that_is_no_multiple_of_the_outputs_is_refused_with_the_next_one():
-    """The paper's 128 population neurons do not divide by three; nothing is changed unasked."""
+    """The paper's 128 population neurons do not divide by three; the configuration does not change the number."""
     with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
         Configuration(task="elasticity").build(plane())

@@ -1,4 +1,4 @@
-"""The corrections of the paper's counting, each one again from the spikes themselves, neuron by neuron."""
+"""The corrections of the counts in the paper, each computed again from the spikes, neuron by neuron."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def networks():
 
 
 def chain_by_hand(kind, counted):
-    """Pairs of joules for one path, the spiking network's and the dense one's, in the order of the corrections."""
+    """Pairs of joules for one path, of the spiking and of the dense network, in the order of the corrections."""
     steps = LENGTHS.sum() / PATHS
     gates = 4 if kind == "slstm" else 1
     papers = {
@@ -92,14 +92,14 @@ def test_every_correction_by_hand(networks, kind, readout):
         assert correction.dense == close(dense), correction.what
         assert correction.factor == close(dense / spiking), correction.what
     assert len({correction.what for correction in found}) == len(found)
-    # Recurrent synapses, gates and real values are all there to be corrected.
+    # There are recurrent synapses, gates and real values to correct.
     moved = [one.spiking != pytest.approx(other.spiking, rel=1e-3) for one, other in itertools.pairwise(found)]
     assert moved[:3] == [True, kind != "lif", kind != "lif"]
 
 
 @KINDS
 def test_the_chain_ends_at_the_energy_of_the_report(networks, kind):
-    """What the profiler says of Loihi, and of the V100, with the real-valued products there."""
+    """The energy of the profiler on Loihi and on the V100, which computes the real-valued products."""
     _, _, report = networks(kind, "membrane")
     rates = dict.fromkeys((layer.name for layer in report.layers), 0.5)
     ends = {each.what: each for each in corrections(report, rates)}
@@ -112,7 +112,7 @@ def test_the_chain_ends_at_the_energy_of_the_report(networks, kind):
 
 
 def test_the_papers_gates_are_those_of_its_table():
-    """Four gates wide on both sides: the connections of the paper's LSTM, from an SLSTM of its widths."""
+    """Four gates on both sides: the connections of the paper's LSTM, from an SLSTM of the same widths."""
     model = build("slstm", units=256, population=64)
     report = profile(model, grid(2, 3, 1))
     widths = table_one.network(table_one.LSTM)
@@ -120,7 +120,7 @@ def test_the_papers_gates_are_those_of_its_table():
     assert expected == [1024, 1_048_576, 1_048_576, 262_144, 16_384]
     names = [layer.name for layer in report.layers if layer.neurons]
     assert names == ["slstm_1", "slstm_2", "slstm_3", "decoding", "population"]
-    # An activity of one in a single layer singles out its connections.
+    # An activity of one in a single layer gives the connections of this layer.
     for name, connections in zip(names, expected, strict=True):
         first, *_ = corrections(report, dict.fromkeys(names, 0.0) | {name: 1.0})
         assert first.spiking == close(connections * 1e-3 * 3 * 27.1 * PJ)
@@ -128,7 +128,7 @@ def test_the_papers_gates_are_those_of_its_table():
 
 
 def test_the_papers_dense_network_is_a_lif_one():
-    """256 units, as in Table I's upper half: 65536 connections between layers, and 511.80 nJ."""
+    """256 units, as in the upper half of Table I: 65536 connections between layers, and 511.80 nJ."""
     report = profile(build("lif", units=256, population=64), grid(2, 3, 1))
     first, second, third, *_ = corrections(report, dict.fromkeys([layer.name for layer in report.layers], 1))
     connections = 256 + 3 * 65_536 + 16_384
@@ -137,7 +137,7 @@ def test_the_papers_dense_network_is_a_lif_one():
 
 
 def test_a_layer_used_twice_counts_twice():
-    """Its connections on the GPU, its events on Loihi, its updates."""
+    """In the connections on the GPU, the events on Loihi and the updates."""
     layer = RLIF(UNITS, return_sequences=True, name="twice")
     left, right = (keras.Input((None, FEATURES), name=name) for name in ("left", "right"))
     once = keras.Model(left, layer(left))
@@ -154,14 +154,14 @@ def test_a_layer_used_twice_counts_twice():
     assert singles[0][3].spiking != close(singles[1][3].spiking)
 
 
-def test_an_activity_that_is_missing_is_named(networks):
+def test_the_error_names_a_missing_activity(networks):
     _, _, report = networks("rlif", "membrane")
     rates = {"rlif_1": 0.5, "decoding": 0.5, "population": 0.5}
     with pytest.raises(InputError, match="activity for every layer with synapses; 'rlif_2' has none"):
         corrections(report, rates)
 
 
-def test_activities_are_mean_sizes():
+def test_activities_are_mean_absolute_values():
     """Of the input of each layer: real values for the first, spikes for the second."""
     model = build("lif", units=3, population=2, depth=2, seed=4)
     inputs = np.random.default_rng(1).normal(size=(4, 5, 1)).astype("float32")

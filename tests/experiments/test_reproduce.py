@@ -1,4 +1,4 @@
-"""Studies: their cases, their processes, how they continue after a stop, and the files that they write."""
+"""Studies: their cases, their processes, continuing after a stop, and their files."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ TINY = {"task": "elasticity", "units": 4, "population": 2, "depth": 1, "epochs":
 
 
 def in_two_rounds(finished, quick):
-    """Two kinds, and then the better one with another seed."""
+    """Two kinds first, then the better one with another seed."""
     cases = {kind: {"kind": kind} for kind in ("lif", "dense")}
     if cases.keys() <= finished.keys():
         error = {kind: finished[kind]["validation"]["errors"]["physical"]["root_mean_squared_error"] for kind in cases}
@@ -43,7 +43,7 @@ def one_figure(cases):
 
 @pytest.fixture(scope="module")
 def study():
-    """A study as small as can be, registered while these tests run."""
+    """A minimal study, registered during these tests."""
     plan = Study(
         title="A tiny study",
         cases=in_two_rounds,
@@ -83,7 +83,7 @@ def test_a_study_runs_all_its_cases_round_by_round(finished):
 
 
 def test_later_settings_override_earlier_ones(finished):
-    """The paper's, the recipe's, the study's modern and quick ones, the user's, the subject of the case."""
+    """In the order: paper, recipe, modern and quick settings of the study, user, subject of the case."""
     _, results, _ = finished
     configuration = results["cases"]["lif"]["configuration"]
     assert configuration["task"] == "elasticity"
@@ -129,7 +129,7 @@ def test_a_folder_of_other_settings_is_refused(finished):
         experiments.reproduce("tiny", folder, recipe="modern", quick=True, units=6)
 
 
-def test_a_case_that_fails_is_named_after_the_others_are_done(study, tmp_path):
+def test_the_error_names_a_failed_case_after_the_others_are_done(study, tmp_path):
     broken = tmp_path / "cases" / "lif"
     broken.mkdir(parents=True)
     configuration = json.dumps(asdict(Configuration(**(TINY | {"epochs": 5}), kind="lif")))
@@ -141,7 +141,7 @@ def test_a_case_that_fails_is_named_after_the_others_are_done(study, tmp_path):
 
 
 def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
-    """SIGINT, as Ctrl-C sends it, once a case has begun; the second call does not start again."""
+    """SIGINT (Ctrl-C) after a case has begun; the second call does not start again."""
     command = [sys.executable, "-m", "kspike_reg", "reproduce", "ramberg-osgood", "--quick", "--out", str(tmp_path)]
     command += ["--units", "3", "--population", "2", "--training-paths", "20", "--epochs", "160"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -161,7 +161,7 @@ def test_a_study_that_is_stopped_leaves_no_process_and_goes_on(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     done = history.read_bytes().splitlines()
     assert len(done) == 1 + 160
-    assert done[: len(stopped) - 1] == stopped[:-1]  # the interrupted epoch may be trained again
+    assert done[: len(stopped) - 1] == stopped[:-1]  # it may train the interrupted epoch again
 
 
 def test_the_arguments_of_a_study_are_checked(tmp_path):
@@ -181,8 +181,8 @@ def papers_cases(study, tmp_path):
     return {case.name: case.configuration for case in cases_of(STUDIES[study], tmp_path, PAPERS, [])}
 
 
-def test_the_papers_settings_are_the_defaults(tmp_path):
-    """By the table of experiments in the paper's sections II to IV."""
+def test_the_settings_of_the_paper_are_the_defaults(tmp_path):
+    """According to the experiments in sections II to IV of the paper."""
     elasticity = papers_cases("elasticity", tmp_path)
     assert [case.steps for case in elasticity.values()] == [2, 5, 10, 20, 50, 100]
     for case in elasticity.values():
@@ -213,7 +213,7 @@ def test_the_cyclic_study_gives_all_kinds_the_same_rates_and_the_best_rate_five_
     def errors(rate):
         return {"validation": {"errors": {"standardised": {"root_mean_squared_error": {"all": rate}}}}}
 
-    # The highest rate is the best for all but the SLSTM.
+    # The highest rate is the best for all kinds except the SLSTM.
     finished = {
         name: errors(case["learning_rate"] if case["kind"] == "slstm" else 1 / case["learning_rate"])
         for name, case in first.items()
@@ -241,7 +241,7 @@ def test_the_study_of_the_recipe_changes_one_ingredient_at_a_time(tmp_path):
         assert all(len(case.changed(modern)) == 1 for case in others)
 
 
-def test_a_card_s_command_gives_the_same_configuration():
+def test_the_command_of_a_card_gives_the_same_configuration():
     configuration = Configuration(
         task="hardening", kind="slstm", family="cyclic", decay=(0.1,), threshold=(0.05, 0.15), warm_up=0.05, seed=3,
         clipping=1.0, schedule="cosine", loss_weighting="relative", learning_rate=3e-3, training_paths=77, epochs=5,
@@ -293,8 +293,8 @@ def test_a_run_records_its_configuration(tmp_path):
     assert f"    {training_command(metrics['configuration'])}\n" in card
 
 
-def test_memory_is_worth_nothing_on_ramps_and_much_on_cyclic_paths():
-    """A ramp's stress is a function of its strain; 0.02 leaves room for the distance to the nearest neighbours."""
+def test_memory_does_not_help_on_ramps_but_helps_on_cyclic_paths():
+    """The stress of a ramp is a function of the strain; 0.02 allows for the distance to the nearest neighbours."""
     for task, family, low, high in (("elasticity", "ramp", 0, 0.02), ("hardening", "cyclic", 0.6, 0.9)):
         training, test, _ = datasets.generate(task, (1500, 300, 1), timesteps=12, family=family, seed=2)
         assert low <= memoryless_error(training, test) < high

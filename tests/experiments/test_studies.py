@@ -1,4 +1,4 @@
-"""The registry of the studies, what it imports, and what each study gives to its report."""
+"""The registry of the studies, its imports, and the contributions of each study to its report."""
 
 import importlib
 import re
@@ -18,10 +18,10 @@ from kspike_reg.neurons.registry import OUTPUTS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "kspike_reg" / "experiments" / "studies"
-# Files that are no study: shared by several, or without a training.
+# Files that are not a study: shared code, or without training.
 OTHERS = {"__init__", "study", "measures", "table_one", "corrections"}
 
-# All that a new study needs: this file, and one line in the registry.
+# A new study needs only this file and one line in the registry.
 NEW_STUDY = '''
 """Elasticity: the error against the depth."""
 
@@ -52,7 +52,7 @@ STUDY = Study(
 
 
 def printed(script):
-    """What a process prints that imports kspike_reg as the command line does, without Keras."""
+    """The output of a process that imports kspike_reg like the command line, without Keras."""
     script = (
         "import sys; sys.argv = ['kspike-reg']\n"
         "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'matplotlib', 'pandas'}\n" + script
@@ -62,8 +62,8 @@ def printed(script):
     return process.stdout.splitlines()
 
 
-def test_the_names_of_the_studies_are_there_without_keras():
-    """Not vacuous: a study itself draws and reads networks."""
+def test_the_names_of_the_studies_do_not_need_keras():
+    """The test is not vacuous, since a study itself plots and loads networks."""
     names, before, after = printed(
         "from kspike_reg.experiments import STUDIES, RECIPES\n"
         "print(*STUDIES)\n"
@@ -76,8 +76,8 @@ def test_the_names_of_the_studies_are_there_without_keras():
     assert {"keras", "matplotlib"} <= set(after.split())
 
 
-def test_run_and_reproduce_are_functions_whatever_is_imported_first():
-    """Modules have the same names, and Python binds each to the package when it is imported."""
+def test_run_and_reproduce_are_functions_for_any_order_of_imports():
+    """Modules have the same names, and Python sets each as an attribute of the package on import."""
     (kinds,) = printed(
         "import kspike_reg.experiments.reproduce\n"
         "from kspike_reg import experiments\n"
@@ -87,14 +87,14 @@ def test_run_and_reproduce_are_functions_whatever_is_imported_first():
     assert kinds == "function function"
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_exists():
     for name in experiments.__all__:
         assert getattr(experiments, name) is not None
     assert set(experiments.__all__) == set(experiments._HOMES) <= set(dir(experiments))
 
 
-def test_one_file_a_study():
-    """Each file is a study of its own, and is in the registry under its name."""
+def test_each_study_is_one_file():
+    """Each file is a study and is in the registry under its name."""
     files = {file.stem for file in FOLDER.glob("*.py")} - OTHERS
     assert {name.replace("-", "_") for name in STUDIES} == files
     for name in STUDIES:
@@ -102,8 +102,8 @@ def test_one_file_a_study():
 
 
 @pytest.mark.parametrize("name", [*STUDIES])
-def test_a_study_is_whole(name, tmp_path):
-    """Cases that can be configured in both forms, and the paper's errors only for cases that it has."""
+def test_a_study_is_complete(name, tmp_path):
+    """Both forms have valid cases, and errors of the paper are only given for existing cases."""
     study = STUDIES[name]
     assert isinstance(study, Study)
     assert study.title
@@ -112,13 +112,13 @@ def test_a_study_is_whole(name, tmp_path):
         for quick in (False, True)
     }
     assert set(study.reported) <= {case.name for case in cases[False]}
-    # The short form is far less work; that of the study of the recipe, the least, an eighth.
+    # The short form needs far less work; the study of the recipe saves least, with an eighth.
     assert 7 * sum(case.cost for case in cases[True]) < sum(case.cost for case in cases[False])
-    assert all(re.fullmatch(r"[\w.]+", case.name) for case in cases[False]), "names are those of folders"
+    assert all(re.fullmatch(r"[\w.]+", case.name) for case in cases[False]), "names must be valid names of folders"
 
 
 def test_the_study_of_widths_has_every_spiking_kind_and_readout(monkeypatch):
-    """A neuron that is registered later is compared as well."""
+    """The study also compares a neuron that is registered later."""
     monkeypatch.setitem(SPIKING, "later", object())
     cases = STUDIES["width"].cases({}, True)
     pairs = {(fields["kind"], fields.get("readout")) for fields in cases.values()}
@@ -141,7 +141,7 @@ def test_a_new_study_is_one_file_and_one_line(tmp_path, monkeypatch):
         experiments.reproduce("depth", tmp_path / "again")
 
 
-# --------------------------------------------------------------------------------------- figures and summaries by hand
+# ------------------------------------------------------------------------------------------------- summaries by hand
 
 
 class Finished:
@@ -178,7 +178,7 @@ def test_measures_of_a_case():
 
 
 def test_the_summary_of_the_cyclic_study_by_hand():
-    """The second rate is the better one on validation data, though the first is better on the test set."""
+    """The second rate is better on validation data, although the first one is better on the test set."""
     cases = [
         Finished("slow", 0.1, validation=0.9, kind="rnn", learning_rate=0.01),
         Finished("first", 0.2, validation=0.5, kind="rnn", learning_rate=0.02, seconds=30.0),
@@ -209,6 +209,6 @@ def test_the_summary_of_the_recipe_by_hand():
     assert modern["eq. 14, all steps"] == pytest.approx(0.2, rel=1e-12)
     assert papers["eq. 14, last step"] == pytest.approx(0.3, rel=1e-12)
     assert papers["eq. 14, all steps, times the modern"] == pytest.approx(3.0, rel=1e-12)
-    # Rates of two layers, 0.25 and 0.75 of one seed, 0.05 and 0.15 of the other.
+    # Rates of two layers: 0.25 and 0.75 with one seed, 0.05 and 0.15 with the other.
     assert modern["spikes per neuron and step"] == pytest.approx(0.3, rel=1e-12)
     assert papers["before training"] == pytest.approx(0.05, rel=1e-12)

@@ -1,11 +1,11 @@
-"""Every law as a row of one table; `test_law.py` takes each row through the contract."""
+"""Every law as a row of one table; `test_law.py` checks the contract for each row."""
 
 import numpy as np
 
 from kspike_reg.mechanics import IsotropicHardening, LinearElasticity, RambergOsgood
 
 PATHS, STEPS = 4, 7
-# Symmetric and positive definite (leading minors 2.4e5, 4.7e10 and 3.0e15), and no component is like another.
+# Symmetric and positive definite (leading minors 2.4e5, 4.7e10 and 3.0e15); all components differ.
 MATRIX = np.array([[2.4e5, 5.0e4, 1.0e4], [5.0e4, 2.07e5, -2.0e4], [1.0e4, -2.0e4, 7.0e4]])
 LAWS = {
     "modulus": LinearElasticity(),
@@ -21,6 +21,6 @@ LAWS = {
 
 
 def strain_for(law, seed=5):
-    """Random walks of 0.002 a step: all laws of the table leave their linear range, and come back into it."""
+    """Random walks of 0.002 per step: all laws of the table leave their linear range and return into it."""
     generator = np.random.default_rng(seed)
     return np.cumsum(generator.normal(0.0, 2e-3, (PATHS, STEPS, law.components)), axis=1)

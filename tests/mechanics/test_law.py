@@ -1,4 +1,4 @@
-"""The contract of laws and its driver: every law is one row of a table, and each row passes every test."""
+"""The contract of laws and their driver: every law is one row of a table and passes every test."""
 
 import inspect
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from kspike_reg.mechanics import IsotropicHardening, Law, LinearElasticity, Step
 from mechanics.law_table import LAWS, MATRIX, PATHS, STEPS, strain_for
 
 every_law = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-# Two stresses of the Ramberg-Osgood law may differ by twice the residual of its iteration, 1e-13, and some roundings:
-# the iteration of a batch ends when its last value is good enough. All other laws differ by rounding alone.
+# Two stresses of the Ramberg-Osgood law may differ by twice the residual of the iteration, 1e-13, and some roundings,
+# because the iteration of a batch ends when all its values converged. Results of other laws differ only by rounding.
 TWO_ITERATIONS = 3e-13
 
 
 def frozen(*arrays):
-    """Copies that raise an error when they are written to."""
+    """Read-only copies, which raise an error on writing."""
     copies = [np.array(array) for array in arrays]
     for copy in copies:
         copy.flags.writeable = False
@@ -47,7 +47,7 @@ def test_a_step_keeps_the_shapes_and_the_type_of_the_state(law):
 
 @every_law
 def test_the_driver_gives_what_step_by_step_gives(law):
-    """The same operations on the same numbers, so to the bit."""
+    """The same operations on the same numbers, so results are equal to the bit."""
     strain = strain_for(law)
     response = drive(law, strain, states=True, tangents=True)
     assert response.stress.shape == strain.shape
@@ -70,7 +70,7 @@ def test_the_driver_gives_what_step_by_step_gives(law):
 
 @every_law
 def test_a_step_can_be_rolled_back(law):
-    """Step from one state to one strain, to another, and to the first again; read-only arguments prove purity."""
+    """Step from a state to a strain, to another strain, and to the first again; read-only arguments prove purity."""
     strain = strain_for(law)
     committed = law.initial_state(PATHS)
     for index in range(3):
@@ -93,27 +93,27 @@ def test_a_step_can_be_rolled_back(law):
 
 @every_law
 def test_tangents_are_the_central_differences_of_the_stress(law):
-    """In each component of the strain, at every step, from the state before it.
+    """For each component of the strain, at every step, from the previous state.
 
     The difference is off by the third derivative times h^2 / 6 and by the error of the stress over h. With h = 3e-7
-    the first is below 2e11 MPa * 9e-14 / 6 = 3e-3 MPa for the sharpest bend here, that of Ramberg and Osgood (2.1e5
-    over the square of 1e-3), and zero for laws of straight lines. The second is below 3e-13 * 1000 MPa / 3e-7 = 1e-3
-    MPa. Tangents are of 1e3 to 2e5 MPa, so 1e-6 of them and 4e-3 MPa cover both. No strain of these paths is within h
-    of the end of an elastic range, where the difference would mix two slopes.
+    the first error is below 2e11 MPa * 9e-14 / 6 = 3e-3 MPa for the sharpest bend, that of Ramberg and Osgood (2.1e5
+    over the square of 1e-3), and zero for piecewise linear laws. The second is below 3e-13 * 1000 MPa / 3e-7 = 1e-3
+    MPa. Tangents are of 1e3 to 2e5 MPa, so 1e-6 of them and 4e-3 MPa cover both errors. No strain of these paths is
+    within h of the end of an elastic range, where the difference would mix two tangents.
     """
     h = 3e-7
     strain = strain_for(law)
     tangents = drive(law, strain, tangents=True).tangents
-    state, slopes = law.initial_state(PATHS), np.zeros_like(tangents)
+    state, differences = law.initial_state(PATHS), np.zeros_like(tangents)
     for index in range(STEPS):
         now = strain[:, index]
         for component in range(law.components):
             shift = h * np.eye(law.components)[component]
             above, below = law.step(now + shift, state).stress, law.step(now - shift, state).stress
-            slopes[:, index, :, component] = (above - below) / (2 * h)
+            differences[:, index, :, component] = (above - below) / (2 * h)
         state = law.step(now, state).state
-    np.testing.assert_allclose(tangents, slopes, rtol=1e-6, atol=4e-3)
-    # Not vacuous: on these paths every law but the linear one has steep and flat tangents.
+    np.testing.assert_allclose(tangents, differences, rtol=1e-6, atol=4e-3)
+    # The test is not vacuous: on these paths every law except the linear one has steep and flat tangents.
     if not isinstance(law, LinearElasticity):
         assert tangents.min() < 2.5e4
         assert tangents.max() > 6e4
@@ -136,12 +136,12 @@ def test_many_paths_at_once_give_what_each_gives_alone(name):
     strain = strain_for(law)
     together = drive(law, strain).stress
     for path, alone in zip(together, strain, strict=True):
-        # A matrix product rounds each of its c terms, of some 1000 MPa.
+        # A matrix product rounds each of its c terms of some 1000 MPa.
         np.testing.assert_allclose(drive(law, alone[None]).stress[0], path, rtol=TWO_ITERATIONS, atol=1e-12 * 1e3)
 
 
 @pytest.mark.parametrize("name", ["modulus for each path", "ramberg-osgood for each path"])
-def test_a_parameter_for_each_path_is_that_path_s_own(name):
+def test_each_path_has_its_own_parameter(name):
     law = LAWS[name]
     strain = strain_for(law)
     together = drive(law, strain).stress
@@ -153,8 +153,8 @@ def test_a_parameter_for_each_path_is_that_path_s_own(name):
 
 
 @pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.components == 1])
-def test_one_component_may_go_without_its_axis_and_one_path_without_its_own(name):
-    """Strain (n, T, 1), (n, T) and (T,): the same numbers to the bit, without the axes that the strain lacks."""
+def test_the_axes_of_a_single_component_and_of_a_single_path_may_be_omitted(name):
+    """Strain (n, T, 1), (n, T) and (T,): the same numbers to the bit, without the axes that the strain omits."""
     law = LAWS[name]
     strain = strain_for(law)
     full, flat = (drive(law, array, states=True, tangents=True) for array in (strain, strain[..., 0]))
@@ -190,7 +190,7 @@ def test_a_matrix_that_is_not_symmetric_acts_from_the_left():
     np.testing.assert_array_equal(response.stress, [[[13.0, 20.0]]])
 
 
-def test_springs_of_one_modulus_do_not_feel_each_other():
+def test_springs_with_a_scalar_modulus_are_independent():
     strain = strain_for(LAWS["two springs"])
     np.testing.assert_array_equal(drive(LAWS["two springs"], strain).stress, 7e4 * strain)
     np.testing.assert_array_equal(
@@ -199,10 +199,10 @@ def test_springs_of_one_modulus_do_not_feel_each_other():
 
 
 def test_newton_with_the_tangent_finds_the_strain_of_a_given_stress():
-    """A bar under force: each step is tried from the committed state until the stress fits, then committed.
+    """A bar under force: each step is repeated from the committed state until the stress matches, then committed.
 
-    The curve of hardening is two straight lines, so the algorithmic tangent needs at most two corrections; a wrong
-    one needs more or never arrives. The strain is compared with the closed form of loading: 300 MPa at 300 / E, then
+    The hardening curve has two straight lines, so the algorithmic tangent needs at most two corrections; a wrong
+    tangent needs more or never converges. The closed form of the strain under loading is: 300 MPa at 300 / E, then
     a slope of E * 2.1e4 / (E + 2.1e4); unloading has the slope E.
     """
     law, elastic, hardening = IsotropicHardening(), 2.1e5, 2.1e4
@@ -249,7 +249,7 @@ class Maxwell(Law):
 
 
 def test_a_law_in_strain_increments_keeps_the_last_strain_in_its_state():
-    """One increment of e: the stress is E e, then relaxes by the decay each step. All by powers of two, so exact."""
+    """One increment e: the stress is E e and then decays at each step. All numbers are powers of two, so exact."""
     response = drive(Maxwell(1024.0, 0.5), [[0.0, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]], states=True)
     np.testing.assert_array_equal(response.stress, [[0, 256, 128, 64], [512, 256, -384, -192]])
     np.testing.assert_array_equal(response.states.strain[..., 0], [[0, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0]])
@@ -257,7 +257,7 @@ def test_a_law_in_strain_increments_keeps_the_last_strain_in_its_state():
 
 
 class Counting(Law):
-    """A law whose state has an axis of its own and counts in whole numbers."""
+    """A law whose state has an additional axis and holds integers."""
 
     components = 2
 
@@ -272,14 +272,14 @@ class CountingState(NamedTuple):
     steps: np.ndarray
 
 
-def test_a_state_keeps_its_shape_and_its_type_of_number():
+def test_a_state_keeps_its_shape_and_dtype():
     response = drive(Counting(), np.ones((4, 5, 2)), states=True)
     assert response.states.steps.shape == (4, 5, 3)
     assert response.states.steps.dtype == np.int64
     np.testing.assert_array_equal(response.states.steps[2], np.outer(np.arange(1, 6), [1, 2, 3]))
 
 
-def test_paths_without_steps_and_no_paths_at_all_have_a_response_without_numbers():
+def test_no_paths_or_paths_without_steps_give_an_empty_response():
     for shape in ((0, 5), (3, 0)):
         response = drive(IsotropicHardening(), np.zeros(shape), states=True, tangents=True)
         assert response.stress.shape == response.tangents.shape == shape

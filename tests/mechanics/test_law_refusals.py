@@ -1,4 +1,4 @@
-"""What laws and their driver refuse: strain, states, parameters and answers that do not fit."""
+"""Laws and their driver refuse invalid strains, states, parameters and results."""
 
 import re
 
@@ -60,8 +60,8 @@ def test_a_step_refuses_whole_paths_and_other_components(law):
             law.step(np.zeros(shape), law.initial_state(PATHS))
 
 
-def test_a_law_that_breaks_the_contract_is_named():
-    """With as many paths as components NumPy would accept the flat stress, and spread it over both."""
+def test_the_error_names_a_law_that_breaks_the_contract():
+    """With as many paths as components NumPy would accept the flat stress and broadcast it."""
 
     class Flat(Law):
         components = 2
@@ -83,7 +83,7 @@ def test_a_law_that_breaks_the_contract_is_named():
     )  # fmt: skip
 
 
-def test_a_law_that_lacks_a_method_cannot_be_made():
+def test_a_law_that_lacks_a_method_cannot_be_constructed():
     class Half(Law):
         components = 1
 
@@ -108,7 +108,7 @@ def test_a_law_that_lacks_a_method_cannot_be_made():
         (([[1.0, 2.0], [2.0, 1.0]],), "positive energy for every strain, received a matrix whose symmetric part has"),
     ],
 )
-def test_a_stiffness_that_is_none_is_refused(arguments, message):
+def test_an_invalid_stiffness_is_refused(arguments, message):
     with pytest.raises(InputError, match=re.escape(message)):
         LinearElasticity(*arguments)
 
