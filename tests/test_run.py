@@ -228,6 +228,10 @@ def test_a_task_of_two_inputs_and_three_outputs_is_trained(plane):
     physical = report["test"]["errors"]["physical"]["root_mean_squared_error"]["all"]
     # The network answers in single precision, and the metric sums in double.
     assert physical == pytest.approx(np.sqrt(np.mean((prediction - test.targets) ** 2)), rel=1e-6)
+    for number, name in enumerate(STRESSES):
+        alone = report["test"]["errors_by_output"][name]["physical"]["root_mean_squared_error"]["last"]
+        error = (prediction - test.targets)[:, -1, number]
+        assert alone == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-6)
     assert {file.name for file in folder.iterdir()} >= {"card.md", "loss.png", "metrics.json", "predictions.png"}
 
 
@@ -238,7 +242,9 @@ def test_the_card_of_several_quantities_names_each(plane):
         assert f"- {name}, from {low:.6g} to {high:.6g}" in card
     for name in STRESSES:
         assert f"- {name} in MPa\n" in card
-    assert "| root mean squared error, in MPa |" in card
+        alone = report["test"]["errors_by_output"][name]["physical"]["root_mean_squared_error"]
+        assert f"| root mean squared error, {name} in MPa | {alone['all']:.3e} | {alone['last']:.3e} |" in card
+    assert len({row for row in card.splitlines() if row.startswith("| root mean squared error, ")}) == 4
 
 
 def test_every_plot_draws_every_output(plane):

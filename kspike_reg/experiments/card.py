@@ -55,16 +55,17 @@ def card(metrics: dict[str, Any]) -> str:
 
 def _errors(data: dict[str, Any], test: dict[str, Any]) -> list[str]:
     """The rows of the table of errors; physical ones for each output, since outputs may have different units."""
-    rows = {f"{metric}, standardised": error for metric, error in test["errors"]["standardised"].items()}
+    rows = {f"{_words(metric)}, standardised": error for metric, error in test["errors"]["standardised"].items()}
     by_output = test.get("errors_by_output") or {data["outputs"][0]: test["errors"]}
     for name, errors in by_output.items():
         of = f"{name} " if len(by_output) > 1 else ""
         unit = data["units"].get(name, "the own units of the data")
-        rows |= {f"{metric}, {of}in {unit}": error for metric, error in errors["physical"].items()}
-    return [
-        f"| {label.replace('_', ' ')} | {error_text(error['all'])} | {error_text(error['last'])} |"
-        for label, error in rows.items()
-    ]
+        rows |= {f"{_words(metric)}, {of}in {unit}": error for metric, error in errors["physical"].items()}
+    return [f"| {label} | {error_text(error['all'])} | {error_text(error['last'])} |" for label, error in rows.items()]
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
 
 
 def training_command(configuration: dict[str, Any]) -> str:
