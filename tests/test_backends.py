@@ -1,4 +1,4 @@
-"""The neurons and the profiler on Keras's other backends: the same tests, and the same numbers."""
+"""The neurons and the profiler on the other backends of Keras: the same tests and the same numbers."""
 
 import contextlib
 import importlib.util
@@ -20,14 +20,14 @@ OTHERS = [backend for backend in BACKENDS if backend != keras.backend.backend()]
 
 
 def run(backend, *commands):
-    """Run Python on another backend from the root of the repository, all commands at once; fail where one fails.
+    """Run Python commands in parallel on another backend from the root of the repository; fail if one fails.
 
     Args:
-        backend: its name; the test is skipped where it is not installed.
-        commands: for each the arguments of the interpreter.
+        backend: its name; the test is skipped if it is not installed.
+        commands: the arguments of the interpreter for each command.
 
     Returns:
-        What each command said.
+        The output of each command.
     """
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"the backend {backend} is not installed")
@@ -40,15 +40,15 @@ def run(backend, *commands):
             )
             for command in commands
         ]
-        said = [process.communicate()[0] for process in processes]
-    for process, output in zip(processes, said, strict=True):
+        outputs = [process.communicate()[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
         if process.returncode:
             pytest.fail(f"on {backend}, exit status {process.returncode}:\n{output[-10000:]}")
-    return said
+    return outputs
 
 
-def test_a_failure_on_another_backend_is_seen():
-    """The runner fails with the output of whichever command fails; tried on the backend that is there in any case."""
+def test_a_failure_on_another_backend_is_reported():
+    """The function fails with the output of the failed command; the test uses the current backend."""
     fine, bad = ("-c", "print('fine')"), ("-c", "import sys; print('said before'); sys.exit(3)")
     assert run(keras.backend.backend(), fine, fine) == ["fine\n", "fine\n"]
     with pytest.raises(pytest.fail.Exception, match="exit status 3") as failure:
@@ -58,19 +58,19 @@ def test_a_failure_on_another_backend_is_seen():
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_the_neurons_pass_their_tests_on(backend):
-    """The folders side by side, for compiling takes JAX its time."""
+    """The folders run in parallel, since JAX compiles slowly."""
     if backend == "tensorflow":
         pytest.skip("the default backend, whose tests run by themselves")
     options = ("-q", "-p", "no:nengo", "-p", "no:cacheprovider", "--tb=short")
     suites = [("-m", "pytest", f"tests/{folder}", *options) for folder in ("neurons", "conformance")]
-    *said, named = run(backend, *suites, ("-c", "import keras; print(keras.backend.backend())"))
-    assert all(" passed" in output for output in said)
+    *outputs, named = run(backend, *suites, ("-c", "import keras; print(keras.backend.backend())"))
+    assert all(" passed" in output for output in outputs)
     assert named.split()[-1] == backend
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """The numbers on the backend of this test run."""
+    """The numbers on the current backend."""
     return outputs_on(keras.backend.backend(), tmp_path_factory.mktemp("here"))
 
 
@@ -83,7 +83,7 @@ def outputs_on(backend, folder):
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_the_numbers_are_the_same_on(backend, here, tmp_path):
-    """Spikes identical, membranes and gradients up to float32 rounding over a few steps."""
+    """Spikes are identical, membranes and gradients equal up to float32 rounding over a few steps."""
     there = outputs_on(backend, tmp_path)
     assert there.keys() == here.keys()
     spiking = 0
@@ -101,11 +101,11 @@ def test_the_numbers_are_the_same_on(backend, here, tmp_path):
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_the_profiler_counts_the_same_integers_on(backend, tmp_path):
-    """Events, operations, updates, memory, layer by layer: equal, not close."""
+    """Events, operations, updates and memory of each layer are exactly equal."""
     file = tmp_path / "counts.json"
     run(backend, (str(TESTS / "conformance" / "write_counts.py"), str(file)))
     there, here = json.loads(file.read_text()), json.loads(json.dumps(write_counts.counts()))
     assert there.keys() == here.keys()
     for name, expected in here.items():
         assert there[name] == expected, name
-        assert expected["totals"]["accumulates"] > 0, f"a vacuous test: {name} is silent"
+        assert expected["totals"]["accumulates"] > 0, f"{name} is silent, so the test is vacuous"

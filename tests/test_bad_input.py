@@ -1,4 +1,4 @@
-"""The command line and what can be wrong with its input: one line on standard error, status 2, and nothing touched."""
+"""Invalid input of the command line: an error of one line, status 2, and no file changes."""
 
 import json
 import shutil
@@ -58,8 +58,8 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def place(trained, tmp_path, monkeypatch):
-    """The current folder: a copy of the run, and a table that is in order."""
+def workspace(trained, tmp_path, monkeypatch):
+    """The current folder with a copy of the run and a valid table."""
     shutil.copytree(trained, tmp_path / "run")
     (tmp_path / "tests.csv").write_text(TABLE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def place(trained, tmp_path, monkeypatch):
 
 
 def tree(folder):
-    """Every file below `folder` with its content and the time of its last change, and every folder."""
+    """Every file below `folder` with its content and modification time, and every folder."""
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None
         for path in folder.rglob("*")
@@ -75,136 +75,138 @@ def tree(folder):
 
 
 @pytest.fixture
-def refused(place, capfd):
-    """A function that runs a command which must be refused: status, one line that holds the fragments, no change."""
+def refused(workspace, capfd):
+    """A function that checks that a command is refused: status, one line with the fragments, no file changes."""
 
     def check(arguments, *fragments):
-        before = tree(place)
+        before = tree(workspace)
         capfd.readouterr()
         status = main(arguments)
-        said = capfd.readouterr()
-        lines = [line for line in said.err.splitlines() if line.strip()]
+        captured = capfd.readouterr()
+        lines = [line for line in captured.err.splitlines() if line.strip()]
         assert status == 2
-        assert len(lines) == 1, said.err
+        assert len(lines) == 1, captured.err
         assert lines[0].startswith(f"kspike-reg {arguments[0]}: error: ")
         for fragment in fragments:
             assert fragment in lines[0]
-        assert said.out == ""
-        assert tree(place) == before
+        assert captured.out == ""
+        assert tree(workspace) == before
 
     return check
 
 
-# ---------------------------------------------------------------------------------- what is good works
+# ----------------------------------------------------------------------------------------- valid input
 
 
-def test_training_on_good_data_works_and_a_change_of_the_data_under_it_is_refused(place, capfd, refused):
-    """The guard of all that is refused below: the same commands with good input return 0 and write their files."""
+def test_training_on_valid_data_works_and_changed_data_are_refused(workspace, capfd, refused):
+    """Guard of the tests below: the same commands with valid input return 0 and write their files."""
     assert main(train()) == 0
     names = {"configuration.json", "model.keras", "card.md", "metrics.json", "history.csv"}
-    assert {path.name for path in (place / "new").iterdir()} == names | {"loss.png", "predictions.png"}
-    assert main(train()) == 0  # the finished run is not repeated
+    assert {path.name for path in (workspace / "new").iterdir()} == names | {"loss.png", "predictions.png"}
+    assert main(train()) == 0  # does not repeat the finished run
     assert "error" not in capfd.readouterr().err
-    (place / "tests.csv").write_text(TABLE.replace("150", "151"), encoding="utf-8")
+    (workspace / "tests.csv").write_text(TABLE.replace("150", "151"), encoding="utf-8")
     refused(train(), "new: holds a run of another configuration", "data_sha256")
 
 
-def test_evaluating_good_data_prints_its_errors_and_changes_nothing(place, capfd):
-    before = tree(place)
+def test_evaluating_valid_data_prints_the_errors_and_changes_no_file(workspace, capfd):
+    before = tree(workspace)
     assert main(evaluate()) == 0
-    said = capfd.readouterr()
-    assert said.err == ""
-    assert "mean relative error, eq. 14" in said.out
-    assert "spikes per neuron and step" in said.out
-    assert "nan" not in said.out
-    assert tree(place) == before
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    assert "mean relative error, eq. 14" in captured.out
+    assert "spikes per neuron and step" in captured.out
+    assert "nan" not in captured.out
+    assert tree(workspace) == before
 
 
-def predicted(place, data="tests.csv", *more):
-    """Run predict, and the table that it writes."""
-    output = place / "predicted.csv"
+def predicted(workspace, data="tests.csv", *more):
+    """Run predict; returns the table that it writes."""
+    output = workspace / "predicted.csv"
     output.unlink(missing_ok=True)
     assert main(predict(data, *more)) == 0
     return pd.read_csv(output, dtype={"path": str})
 
 
-def test_predictions_have_the_rows_of_the_input_and_one_number_each(place, capfd):
-    """Unequal lengths: two and three steps, and no line for the padding."""
-    before = tree(place)
-    table = predicted(place)
-    said = capfd.readouterr()
-    assert said.err == ""
-    assert "wrote stress of 4 paths to predicted.csv" in said.out
+def test_predictions_have_the_rows_of_the_input_and_one_number_each(workspace, capfd):
+    """Paths have two and three steps; the padding has no lines."""
+    before = tree(workspace)
+    table = predicted(workspace)
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    assert "wrote stress of 4 paths to predicted.csv" in captured.out
     assert list(table.columns) == ["path", "step", "stress"]
-    given = pd.read_csv(place / "tests.csv")
-    assert table["path"].tolist() == given["path"].tolist()
-    assert table["step"].tolist() == given["step"].tolist()
+    inputs = pd.read_csv(workspace / "tests.csv")
+    assert table["path"].tolist() == inputs["path"].tolist()
+    assert table["step"].tolist() == inputs["step"].tolist()
     assert np.all(np.isfinite(table["stress"]))
     assert table["stress"].nunique() > 2
-    after = tree(place)
+    after = tree(workspace)
     assert after.pop("predicted.csv") is not None
     assert after == before
 
 
-def test_the_order_of_the_lines_does_not_change_a_prediction(place):
-    """The same numbers for the same path and step; a batch in another order may round otherwise in the last bits."""
-    straight = predicted(place).set_index(["path", "step"])["stress"]
+def test_the_order_of_the_lines_does_not_change_a_prediction(workspace):
+    """The same numbers for the same path and step; a batch in another order may round differently in the last bits."""
+    straight = predicted(workspace).set_index(["path", "step"])["stress"]
     header, *lines = TABLE.splitlines()
     shuffled = [lines[index] for index in (4, 7, 0, 6, 2, 8, 1, 5, 3)]
-    (place / "shuffled.csv").write_text("\n".join([header, *shuffled]), encoding="utf-8")
-    table = predicted(place, "shuffled.csv")
-    assert table["path"].tolist() == ["b"] * 3 + ["d"] * 2 + ["a"] * 2 + ["c"] * 2  # by their first lines
+    (workspace / "shuffled.csv").write_text("\n".join([header, *shuffled]), encoding="utf-8")
+    table = predicted(workspace, "shuffled.csv")
+    assert table["path"].tolist() == ["b"] * 3 + ["d"] * 2 + ["a"] * 2 + ["c"] * 2  # in the order of their first lines
     assert table["step"].tolist() == [0, 1, 2, 0, 1, 0, 1, 0, 1]
     again = table.set_index(["path", "step"])["stress"].reindex(straight.index)
     np.testing.assert_allclose(again, straight, rtol=1e-5)
 
 
-def test_a_path_is_predicted_alike_alone_and_next_to_longer_ones(place):
-    """Padding changes nothing; single precision leaves seven digits, of which the sums cost one or two."""
-    together = predicted(place)
+def test_the_prediction_of_a_path_does_not_depend_on_longer_paths(workspace):
+    """Padding has no effect; single precision has seven digits, and the sums lose one or two."""
+    together = predicted(workspace)
     header, *lines = TABLE.splitlines()
-    (place / "alone.csv").write_text("\n".join([header, *lines[5:7]]), encoding="utf-8")
-    alone = predicted(place, "alone.csv")
+    (workspace / "alone.csv").write_text("\n".join([header, *lines[5:7]]), encoding="utf-8")
+    alone = predicted(workspace, "alone.csv")
     assert len(alone) == 2
     expected = together.loc[together["path"] == "c", "stress"]
     np.testing.assert_allclose(alone["stress"], expected, rtol=1e-5)
 
 
-def test_predicting_needs_no_outputs_and_takes_npz_and_other_names(place):
-    straight = predicted(place)["stress"].to_numpy()
-    table = pd.read_csv(place / "tests.csv")
-    table.drop(columns=["stress", "heat"]).rename(columns={"strain": "eps"}).to_csv(place / "other.csv", index=False)
-    np.testing.assert_allclose(predicted(place, "other.csv", "--inputs", "eps")["stress"], straight, rtol=1e-5)
+def test_predicting_needs_no_outputs_and_accepts_npz_and_other_names(workspace):
+    straight = predicted(workspace)["stress"].to_numpy()
+    table = pd.read_csv(workspace / "tests.csv")
+    table.drop(columns=["stress", "heat"]).rename(columns={"strain": "eps"}).to_csv(
+        workspace / "other.csv", index=False
+    )
+    np.testing.assert_allclose(predicted(workspace, "other.csv", "--inputs", "eps")["stress"], straight, rtol=1e-5)
     strain = np.full((4, 3), np.nan)
     for row, (_, path) in zip(strain, table.groupby("path"), strict=True):
         row[: len(path)] = path["strain"]
-    np.savez(place / "other.npz", strain=strain, lengths=[2, 3, 2, 2])
-    np.testing.assert_allclose(predicted(place, "other.npz")["stress"], straight, rtol=1e-5)
+    np.savez(workspace / "other.npz", strain=strain, lengths=[2, 3, 2, 2])
+    np.testing.assert_allclose(predicted(workspace, "other.npz")["stress"], straight, rtol=1e-5)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_columns_of_path_and_step_may_be_named_on_the_command_line(place, refused, command):
-    """A prediction keeps their names; without them, the table is refused."""
-    (place / "named.csv").write_text(TABLE.replace("path", "specimen").replace("step", "time"), encoding="utf-8")
+def test_columns_of_path_and_step_may_be_named_on_the_command_line(workspace, refused, command):
+    """A prediction has the same names; without the options, the table is refused."""
+    (workspace / "named.csv").write_text(TABLE.replace("path", "specimen").replace("step", "time"), encoding="utf-8")
     refused(command("named.csv"), "named.csv", "no column 'path'")
     refused(command("named.csv", "--path-column", "specimen"), "named.csv", "no column 'step'")
     assert main(command("named.csv", "--path-column", "specimen", "--step-column", "time")) == 0
     if command is predict:
-        table = pd.read_csv(place / "predicted.csv")
+        table = pd.read_csv(workspace / "predicted.csv")
         assert list(table.columns) == ["specimen", "time", "stress"]
         assert table["time"].tolist() == [0, 1, 0, 1, 2, 0, 1, 0, 1]
 
 
-def test_a_prediction_never_takes_the_column_of_the_paths(place, refused):
-    """Paths told apart by a column that is named as the output: one of the two would be lost from the file."""
-    (place / "named.csv").write_text(TABLE.replace("stress", "x").replace("path", "stress"), encoding="utf-8")
+def test_a_prediction_never_replaces_the_column_of_the_paths(workspace, refused):
+    """The column of the paths has the name of the output, so the file would lose one of the two."""
+    (workspace / "named.csv").write_text(TABLE.replace("stress", "x").replace("path", "stress"), encoding="utf-8")
     refused(predict("named.csv", "--path-column", "stress"), "'stress'")
 
 
-def test_overwriting_is_done_when_asked_for(place, capfd):
-    (place / "predicted.csv").write_text("old", encoding="utf-8")
+def test_overwriting_needs_an_option(workspace, capfd):
+    (workspace / "predicted.csv").write_text("old", encoding="utf-8")
     assert main(predict("tests.csv", "--overwrite")) == 0
-    assert (place / "predicted.csv").read_text(encoding="utf-8").startswith("path,step,stress\n")
+    assert (workspace / "predicted.csv").read_text(encoding="utf-8").startswith("path,step,stress\n")
 
 
 # ---------------------------------------------------------------------------------------- wrong tables
@@ -237,9 +239,9 @@ WRONG_TABLES = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("wrong", WRONG_TABLES)
-def test_a_wrong_table_is_refused_by_file_line_and_column(place, refused, command, wrong):
+def test_a_wrong_table_is_refused_with_file_line_and_column(workspace, refused, command, wrong):
     content, fragments = WRONG_TABLES[wrong]
-    (place / "wrong.csv").write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    (workspace / "wrong.csv").write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     refused(command("wrong.csv"), "wrong.csv", *fragments)
 
 
@@ -252,11 +254,11 @@ def test_a_wrong_table_is_refused_by_file_line_and_column(place, refused, comman
         ("150", "x", ("line 6", "'stress' holds 'x'")),
     ],
 )
-def test_wrong_outputs_are_refused_where_outputs_are_read(place, refused, command, old, new, fragments):
-    (place / "wrong.csv").write_text(TABLE.replace(old, new), encoding="utf-8")
+def test_wrong_outputs_are_refused_by_commands_that_read_outputs(workspace, refused, command, old, new, fragments):
+    (workspace / "wrong.csv").write_text(TABLE.replace(old, new), encoding="utf-8")
     refused(command("wrong.csv"), "wrong.csv", *fragments)
     if new != "Stress":
-        assert main(predict("wrong.csv")) == 0  # which does not read them
+        assert main(predict("wrong.csv")) == 0  # it does not read outputs
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -272,16 +274,16 @@ def test_wrong_outputs_are_refused_where_outputs_are_read(place, refused, comman
         pytest.param("x" * 300 + ".csv", "File name too long", id="too long a name"),
     ],
 )
-def test_a_place_with_no_data_is_refused_by_name(place, refused, command, name, fragment):
-    (place / "folder.csv").mkdir()
-    (place / "tests.txt").write_text(TABLE, encoding="utf-8")
+def test_a_path_without_data_is_refused_with_its_name(workspace, refused, command, name, fragment):
+    (workspace / "folder.csv").mkdir()
+    (workspace / "tests.txt").write_text(TABLE, encoding="utf-8")
     refused(command(name), name, fragment)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("wrong", ["cut", "text", "model", "single array", "objects", "one step", "shapes", "lengths"])
-def test_a_wrong_archive_is_refused_by_name(place, refused, command, wrong):
-    file = place / "wrong.npz"
+def test_a_wrong_archive_is_refused_with_its_name(workspace, refused, command, wrong):
+    file = workspace / "wrong.npz"
     strain = np.linspace(0, 1e-3, 12).reshape(4, 3)
     arrays = {"strain": strain, "stress": 2e5 * strain}
     changes = {
@@ -305,12 +307,12 @@ def test_a_wrong_archive_is_refused_by_name(place, refused, command, wrong):
 
 @pytest.mark.parametrize("command", [evaluate, predict])
 @pytest.mark.parametrize("number", ["1e39", "-1e300", "1e38"])
-def test_numbers_that_the_network_cannot_hold_are_refused(place, refused, command, number):
-    """All are doubles, but infinite in single precision, in which networks compute: two at once, 1e38 standardised.
+def test_numbers_that_the_network_cannot_hold_are_refused(workspace, refused, command, number):
+    """All are valid doubles, but not in single precision, in which networks compute: two as read, 1e38 standardised.
 
-    No prediction may be NaN, and no error either.
+    No prediction and no error may be NaN.
     """
-    (place / "wrong.csv").write_text(TABLE.replace("9e-4", number), encoding="utf-8")
+    (workspace / "wrong.csv").write_text(TABLE.replace("9e-4", number), encoding="utf-8")
     refused(command("wrong.csv"), "path 'b'")
 
 
@@ -318,22 +320,22 @@ def test_numbers_that_the_network_cannot_hold_are_refused(place, refused, comman
 
 
 @pytest.mark.parametrize("column", ["strain", "stress"])
-def test_constant_data_are_refused_by_name(place, refused, column):
-    table = pd.read_csv(place / "tests.csv")
+def test_constant_data_are_refused_with_their_name(workspace, refused, column):
+    table = pd.read_csv(workspace / "tests.csv")
     table[column] = 0.25
-    table.to_csv(place / "constant.csv", index=False)
+    table.to_csv(workspace / "constant.csv", index=False)
     refused(train("constant.csv"), f"{column} is constant, 0.25 throughout")
 
 
-def test_numbers_too_large_for_single_precision_are_refused_by_name(place, refused):
-    (place / "wrong.csv").write_text(TABLE.replace("e-4", "e+39"), encoding="utf-8")
+def test_numbers_too_large_for_single_precision_are_refused_with_the_name_of_the_column(workspace, refused):
+    (workspace / "wrong.csv").write_text(TABLE.replace("e-4", "e+39"), encoding="utf-8")
     refused(train("wrong.csv"), "strain reaches", "too large for float32")
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_paths_to_split_are_refused_by_their_number(place, refused, count):
+def test_too_few_paths_to_split_are_refused_with_their_number(workspace, refused, count):
     lines = TABLE.splitlines()[: 1 + 2 * count + (count == 2)]
-    (place / "few.csv").write_text("\n".join(lines), encoding="utf-8")
+    (workspace / "few.csv").write_text("\n".join(lines), encoding="utf-8")
     refused(train("few.csv"), f"{count} path", "cannot fill 3 sets")
 
 
@@ -359,7 +361,7 @@ def test_shares_that_do_not_sum_to_one_are_refused(refused, shares, received):
         (("--inputs", "strain", "--outputs", "stres"), ("no column 'stres'", "did you mean 'stress'?")),
     ],
 )
-def test_wrong_columns_are_refused_by_name(refused, columns, fragments):
+def test_wrong_columns_are_refused_with_their_name(refused, columns, fragments):
     refused(train("tests.csv", *columns), "tests.csv", *fragments)
 
 
@@ -394,7 +396,7 @@ def test_data_without_named_columns_are_refused(refused, missing):
     ],
 )
 @pytest.mark.parametrize("command", [train, train_task])
-def test_settings_out_of_range_are_refused_by_name(refused, command, setting, fragments):
+def test_settings_out_of_range_are_refused_with_their_name(refused, command, setting, fragments):
     arguments = command("tests.csv", *setting) if command is train else command(*setting)
     refused(arguments, *fragments)
 
@@ -433,18 +435,18 @@ def test_a_population_that_cannot_be_averaged_evenly_is_refused(refused):
         (["--verbose"], ("COMMAND",)),
     ],
 )
-def test_arguments_that_cannot_be_read_are_refused_in_one_line(place, capfd, arguments, fragments):
-    before = tree(place)
+def test_arguments_that_cannot_be_read_are_refused_in_one_line(workspace, capfd, arguments, fragments):
+    before = tree(workspace)
     with pytest.raises(SystemExit) as caught:
         main(arguments)
-    said = capfd.readouterr()
+    captured = capfd.readouterr()
     assert caught.value.code == 2
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 1
-    assert "error: " in said.err
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert "error: " in captured.err
     for fragment in fragments:
-        assert fragment in said.err
-    assert tree(place) == before
+        assert fragment in captured.err
+    assert tree(workspace) == before
 
 
 # ---------------------------------------------------------------------------------------------- models
@@ -467,17 +469,17 @@ def test_outputs_that_do_not_fit_the_model_are_refused(refused):
     refused(evaluate("tests.csv", "--outputs", "stress", "heat"), "gives 1 output", "2 targets", "stress, heat")
 
 
-def test_outputs_are_no_option_of_predict(place, capfd):
+def test_predict_has_no_option_for_outputs(workspace, capfd):
     with pytest.raises(SystemExit):
         main(predict("tests.csv", "--outputs", "stress"))
     assert "--outputs" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
-def test_paths_of_another_length_than_the_models_are_refused(place, refused, command):
+def test_paths_of_another_length_than_that_of_the_model_are_refused(workspace, refused, command):
     network = kspike_reg.build("lif", units=3, population=2, depth=1, timesteps=7)
     sides = (Standardiser((0.0,), (1e-3,), ("strain",)), Standardiser((1.0,), (50.0,), ("stress",)))
-    saving.save(physical.in_physical_units(network, *sides), place / "seven.keras")
+    saving.save(physical.in_physical_units(network, *sides), workspace / "seven.keras")
     refused(command(model="seven.keras"), "7 steps", "3")
 
 
@@ -495,26 +497,26 @@ def test_paths_of_another_length_than_the_models_are_refused(place, refused, com
         pytest.param("x" * 300 + ".keras", id="too long a name"),
     ],
 )
-def test_a_file_that_is_no_model_is_refused_by_name(place, refused, command, name):
-    (place / "folder.keras").mkdir()
-    (place / "text.keras").write_text("no model\n" * 50, encoding="utf-8")
-    (place / "empty.keras").touch()
-    shutil.copy(MODEL, place / "model.txt")
+def test_a_file_that_is_not_a_model_is_refused_with_its_name(workspace, refused, command, name):
+    (workspace / "folder.keras").mkdir()
+    (workspace / "text.keras").write_text("no model\n" * 50, encoding="utf-8")
+    (workspace / "empty.keras").touch()
+    shutil.copy(MODEL, workspace / "model.txt")
     refused(command(model=name), name, ".keras")
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999, -1])
-def test_a_truncated_model_is_refused_by_name(place, refused, command, share):
-    content = (place / MODEL).read_bytes()
+def test_a_truncated_model_is_refused_with_its_name(workspace, refused, command, share):
+    content = (workspace / MODEL).read_bytes()
     length = len(content) - 1 if share < 0 else int(share * len(content))
     assert 0 < length < len(content)
-    (place / "cut.keras").write_bytes(content[:length])
+    (workspace / "cut.keras").write_bytes(content[:length])
     refused(command(model="cut.keras"), "cut.keras")
 
 
 def rewritten(model, file, change):
-    """A copy of a model file, whole as a ZIP file, with the content of its members changed."""
+    """A copy of a model file, a valid ZIP file, with changed contents."""
     with zipfile.ZipFile(model) as old:
         members = {name: old.read(name) for name in old.namelist()}
     with zipfile.ZipFile(file, "w") as new:
@@ -526,8 +528,8 @@ def rewritten(model, file, change):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda members: {}, id="nothing inside"),
-        pytest.param(lambda members: {"notes.txt": "hello"}, id="other things inside"),
+        pytest.param(lambda members: {}, id="empty"),
+        pytest.param(lambda members: {"notes.txt": "hello"}, id="other contents"),
         pytest.param(lambda members: members | {"config.json": "{"}, id="half a configuration"),
         pytest.param(lambda members: members | {"config.json": "{}"}, id="an empty configuration"),
         pytest.param(
@@ -545,33 +547,33 @@ def rewritten(model, file, change):
         ),
     ],
 )
-def test_a_damaged_model_is_refused_by_name(place, refused, command, change):
+def test_a_damaged_model_is_refused_with_its_name(workspace, refused, command, change):
     rewritten(MODEL, "damaged.keras", change)
     refused(command(model="damaged.keras"), "damaged.keras")
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
-def test_a_byte_wrong_in_the_weights_is_found(place, refused, command):
-    content = bytearray((place / MODEL).read_bytes())
+def test_a_wrong_byte_in_the_weights_is_found(workspace, refused, command):
+    content = bytearray((workspace / MODEL).read_bytes())
     content[len(content) // 2] ^= 0xFF
-    (place / "damaged.keras").write_bytes(content)
+    (workspace / "damaged.keras").write_bytes(content)
     refused(command(model="damaged.keras"), "damaged.keras")
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
-def test_a_model_that_would_run_code_is_refused(place, refused, command):
+def test_a_model_that_would_run_code_is_refused(workspace, refused, command):
     model = keras.Sequential([keras.Input((None, 1)), keras.layers.Lambda(lambda x: 2 * x)])
-    model.save(place / "foreign.keras")
+    model.save(workspace / "foreign.keras")
     refused(command(model="foreign.keras"), "foreign.keras")
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])
-def test_a_model_without_scaling_is_refused_with_the_way_to_fix_it(place, refused, command):
-    keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)], name="foreign").save(place / "foreign.keras")
+def test_a_model_without_scaling_is_refused_with_the_fix(workspace, refused, command):
+    keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)], name="foreign").save(workspace / "foreign.keras")
     refused(command(model="foreign.keras"), "foreign", "carries no scaling", "kspike-reg train")
 
 
-# ---------------------------------------------------------------------------------- places to write to
+# -------------------------------------------------------------------------------------------- outputs
 
 
 @pytest.mark.parametrize(
@@ -594,30 +596,30 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_training(refused, 
     "output",
     [
         pytest.param("tests.csv/predicted.csv", id="below a file"),
-        pytest.param("absent/predicted.csv", id="in no folder"),
+        pytest.param("absent/predicted.csv", id="in an absent folder"),
         pytest.param("x" * 300 + ".csv", id="too long a name"),
         pytest.param("", id="no name"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_refused_by_name(refused, output):
+def test_an_output_that_cannot_be_written_is_refused_with_its_name(refused, output):
     refused(predict("tests.csv", "--output", output), output)
     refused(predict("tests.csv", "--output", output, "--overwrite"), output)
 
 
-def test_an_output_that_exists_is_refused_and_kept(place, refused):
-    (place / "predicted.csv").write_text("precious", encoding="utf-8")
+def test_an_existing_output_is_refused_and_not_changed(workspace, refused):
+    (workspace / "predicted.csv").write_text("precious", encoding="utf-8")
     refused(predict(), "predicted.csv", "exists already", "--overwrite")
     refused(predict("tests.csv", "--output", "tests.csv"), "tests.csv", "exists already")
     refused(predict("tests.csv", "--output", "run"), "run", "exists already")
 
 
-def test_a_folder_is_no_output_file_even_to_overwrite(refused):
+def test_a_folder_is_refused_as_output_file_even_with_overwrite(refused):
     refused(predict("tests.csv", "--output", "run", "--overwrite"), "run")
 
 
-def test_a_refused_prediction_keeps_the_file_that_it_was_to_overwrite(place, refused):
-    (place / "predicted.csv").write_text("precious", encoding="utf-8")
-    (place / "wrong.csv").write_text(TABLE.replace("5e-4", "NaN"), encoding="utf-8")
+def test_a_refused_prediction_does_not_overwrite_a_file(workspace, refused):
+    (workspace / "predicted.csv").write_text("precious", encoding="utf-8")
+    (workspace / "wrong.csv").write_text(TABLE.replace("5e-4", "NaN"), encoding="utf-8")
     refused(predict("wrong.csv", "--overwrite"), "wrong.csv", "line 5")
 
 
@@ -633,34 +635,34 @@ def test_the_folder_of_another_run_is_refused_with_the_difference(refused, more,
     refused(train_task("--out", "run", *more), "run: holds a run of another configuration", *fragments)
 
 
-def test_a_run_on_data_does_not_enter_the_folder_of_a_task(refused):
+def test_a_run_on_data_refuses_the_folder_of_a_run_on_a_task(refused):
     refused(train("tests.csv", "--out", "run"), "run: holds a run of another configuration", "task='elasticity'")
 
 
 @pytest.mark.parametrize("name", ["model.keras", "metrics.json", "history.csv", "loss.png"])
-def test_a_folder_with_files_of_its_names_but_no_record_is_refused(place, refused, name):
-    (place / "new").mkdir()
-    (place / "new" / name).write_text("precious", encoding="utf-8")
+def test_a_folder_with_files_of_a_run_but_without_its_record_is_refused(workspace, refused, name):
+    (workspace / "new").mkdir()
+    (workspace / "new" / name).write_text("precious", encoding="utf-8")
     refused(train_task(), "new", name)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", "text", '{"task": "elasticity"}'])
-def test_a_damaged_record_of_a_run_is_refused_by_name(place, refused, content):
-    (place / "run" / "configuration.json").write_text(content, encoding="utf-8")
+def test_a_damaged_record_of_a_run_is_refused_with_its_name(workspace, refused, content):
+    (workspace / "run" / "configuration.json").write_text(content, encoding="utf-8")
     refused(train_task("--out", "run"), "run")
 
 
 @pytest.mark.parametrize("content", ["", "{", "null", "[]", "{}"])
-def test_damaged_metrics_of_a_finished_run_are_refused_by_name(place, refused, content):
-    (place / "run" / "metrics.json").write_text(content, encoding="utf-8")
+def test_damaged_metrics_of_a_finished_run_are_refused_with_their_name(workspace, refused, content):
+    (workspace / "run" / "metrics.json").write_text(content, encoding="utf-8")
     refused(train_task("--out", "run"), "metrics.json")
 
 
 @pytest.mark.parametrize("content", ["", "text", "array", "cut"])
-def test_a_damaged_snapshot_of_a_killed_run_is_refused_by_name(place, refused, content):
-    """As a full disk or a foreign hand leaves it; the run itself replaces it whole."""
-    snapshot = place / "run" / "snapshot.npz"
-    (place / "run" / "metrics.json").unlink()
+def test_a_damaged_snapshot_of_a_killed_run_is_refused_with_its_name(workspace, refused, content):
+    """A full disk or another program may damage it; the run itself replaces it atomically."""
+    snapshot = workspace / "run" / "snapshot.npz"
+    (workspace / "run" / "metrics.json").unlink()
     if content == "array":
         with open(snapshot, "wb") as stream:
             np.save(stream, np.ones(3))
@@ -672,9 +674,9 @@ def test_a_damaged_snapshot_of_a_killed_run_is_refused_by_name(place, refused, c
     refused(train_task("--out", "run"), "snapshot.npz")
 
 
-def test_the_record_of_the_run_is_whole(place):
-    """The guard of the damage above: undamaged, the finished run is reported again and nothing is repeated."""
-    before = tree(place)
+def test_the_undamaged_record_of_the_run_is_accepted(workspace):
+    """Guard of the tests above: without damage, the command reports the finished run and does not repeat it."""
+    before = tree(workspace)
     assert main(train_task("--out", "run")) == 0
-    assert tree(place) == before
-    assert json.loads((place / "run" / "configuration.json").read_text(encoding="utf-8"))["task"] == "elasticity"
+    assert tree(workspace) == before
+    assert json.loads((workspace / "run" / "configuration.json").read_text(encoding="utf-8"))["task"] == "elasticity"

@@ -1,4 +1,4 @@
-"""The examples in the pages work: Python blocks and the quick start's commands are run, other commands are parsed.
+"""The examples in the pages work: the tests run Python blocks and the quick start's commands and parse the others.
 
 `make docs` builds the site from the pages. These tests do not need its packages.
 """
@@ -18,16 +18,16 @@ PAGES = {
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md")
     for file in sorted(ROOT.glob(pattern))
 }
-# Fenced blocks with their language and what follows it, and indented blocks, which are console input.
+# Fenced blocks with their language and options, and indented blocks, which are console input.
 BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```|((?:^    \S[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 # Options that make training short. The result need not be accurate.
 SHORT = ("--epochs", "1", "--units", "4", "--population", "2", "--depth", "1")
 
 
 def blocks(page):
-    """Pairs of language and text in their order; the language of console input is "bash".
+    """Pairs of language and text in order; the language of console input is "bash".
 
-    Blocks with a title are files: `test_extending` writes them where they belong.
+    Blocks with a title are files; `test_extending` writes them into a copy of the package.
     """
     found = [
         (language or "bash" * bool(console), title, code or console)
@@ -54,7 +54,7 @@ def run(line):
     "name", [name for name, page in PAGES.items() if any(kind == "python" for kind, _ in blocks(page))]
 )
 def test_the_examples_run(name, tmp_path, monkeypatch, capsys):
-    """The quick start: Python blocks and commands, in their order, in one folder. Other pages: Python blocks."""
+    """For the quick start: Python blocks and commands in order, in one folder. For other pages: Python blocks."""
     if "kspike_reg.bridges" in PAGES[name]:
         pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)
@@ -84,14 +84,14 @@ def test_every_command_is_understood(name):
             assert arguments[0] in cli.COMMANDS
             continue
         if arguments[0] == "train" and "--out" not in arguments:
-            arguments = [*arguments, "--out", "runs"]  # a sentence may leave out the folder
+            arguments = [*arguments, "--out", "runs"]  # a sentence may omit the folder
         if "--task" not in arguments and "--data" not in arguments and arguments[0] == "train":
             arguments = [*arguments, "--task", "elasticity"]
         cli.build_parser().parse_args(arguments)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_target_and_extra_is_there(name):
+def test_every_target_and_extra_exists(name):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = [arguments[0] for arguments in commands(PAGES[name], "make")] + re.findall(r"`make ([a-z]+)`", PAGES[name])
     assert set(named) <= set(targets)
@@ -110,8 +110,8 @@ def test_the_quick_start_names_every_extra():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_links_lead_to_files(name):
-    """Links to files of the repository. The site has generated pages; its links are checked when it is built."""
+def test_links_point_to_files(name):
+    """Links to files of the repository. The site has generated pages; the build of the site checks its links."""
     generated = {"commands.md", "benchmarks.md"}
     for target in re.findall(r"\]\(([^)\s#]+)", PAGES[name]):
         if "://" not in target and target not in generated and not target.startswith("api/"):
@@ -119,7 +119,7 @@ def test_links_lead_to_files(name):
 
 
 def test_the_blocks_are_found():
-    """The helper functions find the blocks and commands; otherwise the tests above would be empty."""
+    """The helper functions find blocks and commands; otherwise the tests above would be vacuous."""
     page = (
         "a\n\n    make demo    # x\n    make test\n\n"
         "```python\nif b:\n    make()\n```\n\n```bash\nkspike-reg evaluate x --data 'a b'\n```\n"

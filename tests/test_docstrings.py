@@ -1,4 +1,4 @@
-"""Every public name says what it takes, gives back and raises; the API reference is made of these docstrings."""
+"""The docstrings of all public names document arguments, return values and errors; the API reference shows them."""
 
 import ast
 import functools
@@ -12,15 +12,15 @@ import pytest
 import kspike_reg
 from kspike_reg.neurons.layer import NeuronLayer
 
-# The rooms whose names a user may import, by way of `__all__`.
-ROOMS = (
+# The packages and modules with public names in `__all__`.
+PACKAGES = (
     "kspike_reg",
     *(f"kspike_reg.{name}" for name in kspike_reg._MODULES),
     "kspike_reg.neurons.surrogates",
 )
-# Where equations of the literature are put into code, the docstring or that of its file tells which.
+# Code that implements equations of the literature cites them in its docstring or in that of its file.
 WITH_SOURCE = ("kspike_reg.mechanics.", "kspike_reg.neurons.", "kspike_reg.metrics.mean_")
-# How a path is computed is no equation.
+# The choice of the engine is not an equation.
 WITHOUT_SOURCE = {"kspike_reg.neurons.road", "kspike_reg.neurons.set_road"}
 SOURCE = r"\beqs?\. \d|\bpaper\b|\(\d{4}\)"
 UNITS = {
@@ -31,27 +31,27 @@ UNITS = {
     "kspike_reg.energy.Device": r"\bjoules?\b|\bJ\b",
     "kspike_reg.energy.ModelEnergy": r"\bjoules?\b|\bJ\b",
 }
-# Arguments that are arrays: their shape is told, unless it is any.
+# Arguments that are arrays; their shape must be documented, unless it is arbitrary.
 ARRAYS = {"strain", "stress", "reference", "prediction", "values", "targets", "mask", "inputs", "x", "spread", "error"}
 OUR_ERRORS = {"InputError", "ConvergenceError"}
-# A cell's options were checked by its constructor; the pure step checks them for those who call it by itself.
+# The constructor of a cell checks its options; the pure step checks them again for direct callers.
 CHECKED_BEFORE = {"kspike_reg.neurons.LIFCell.step"}
 
 
 def public_names():
-    """Each public function and class once, by the first room that gives it."""
+    """Each public function and class once, by the first package that exports it."""
     found = {}
-    for room in ROOMS:
-        module = importlib.import_module(room)
+    for package in PACKAGES:
+        module = importlib.import_module(package)
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isfunction(thing) or inspect.isclass(thing):
-                found.setdefault(thing, f"{room}.{name}")
+                found.setdefault(thing, f"{package}.{name}")
     return {name: thing for thing, name in found.items()}
 
 
 def own_methods(name, cls):
-    """The public methods that `cls` adds; what overrides a documented method keeps that one's contract."""
+    """The public methods that `cls` adds; overrides of documented methods have the same contract and are excluded."""
     return {
         f"{name}.{attribute}": method
         for attribute, method in vars(cls).items()
@@ -68,7 +68,7 @@ METHODS = {name: method for owner, cls in CLASSES.items() for name, method in ow
 
 
 def documentation(thing):
-    """The docstring; of a layer, with those of its cell and of the bases that explain its options."""
+    """The docstring; for a layer, with those of its cell and of the bases that explain its options."""
     texts = [inspect.getdoc(thing) or ""]
     if inspect.isclass(thing):
         cells = thing.cell_class.__mro__ if issubclass(thing, NeuronLayer) else ()
@@ -81,12 +81,12 @@ def is_ours(thing):
 
 
 def section(text, *titles):
-    """The lines under these titles, or an empty text."""
+    """The lines below these titles, or an empty string."""
     return "".join(re.findall(rf"^(?:{'|'.join(titles)}):\n((?:\n|    .*\n?)+)", text + "\n", re.MULTILINE))
 
 
 def entries(text, *titles):
-    """What such a section explains, by name; names may share a line: `input, output: shape (n, T)`."""
+    """The entries of such a section by name; names may share a line: `input, output: shape (n, T)`."""
     found = {}
     for names, words in re.findall(
         r"^    ([*\w][*\w, ]*?):((?:.*\n?)(?:\n|     .*\n?)*)", section(text, *titles), re.MULTILINE
@@ -96,7 +96,7 @@ def entries(text, *titles):
 
 
 def parameters(thing):
-    """Its named parameters; those of an error class are Python's own."""
+    """The named parameters; none for an error class, whose parameters are those of Python."""
     if inspect.isclass(thing) and issubclass(thing, Exception):
         return []
     every = inspect.signature(thing).parameters.values()
@@ -105,7 +105,7 @@ def parameters(thing):
 
 
 def nodes_of(function):
-    """The nodes of a function's own body, without those of functions inside it."""
+    """The nodes of the body of a function, without those of functions inside it."""
     waiting, found = list(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body), []
     while waiting:
         node = waiting.pop()
@@ -115,7 +115,7 @@ def nodes_of(function):
     return found
 
 
-def gives_back(function):
+def returns_a_value(function):
     """Whether a function returns or yields anything but None."""
     nodes = nodes_of(function)
     values = [node.value for node in nodes if isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom))]
@@ -124,7 +124,7 @@ def gives_back(function):
 
 @functools.cache
 def raised(function):
-    """Our own errors that a function raises, itself or in those of our functions that it calls by name."""
+    """Our errors that a function raises, itself or in our functions that it calls by name."""
     found, waiting, seen = set(), [inspect.unwrap(function)], set()
     while waiting:
         one = waiting.pop()
@@ -140,7 +140,7 @@ def raised(function):
 
 
 def resolve(node, names):
-    """The object that `name` or `module.name` stands for."""
+    """The object that `name` or `module.name` refers to."""
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -153,7 +153,7 @@ def resolve(node, names):
 def test_it_has_a_summary(name):
     text = inspect.getdoc((NAMES | METHODS)[name])
     assert text
-    assert text.split("\n\n")[0].endswith((".", ":", "?")), f"{name}: the summary is a sentence"
+    assert text.split("\n\n")[0].endswith((".", ":", "?")), f"{name}: the summary is not a sentence"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -164,52 +164,52 @@ def test_it_explains_every_parameter(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_mentions_every_parameter(name):
-    """A line may be enough for a method; in it, or under Args, each parameter has its name."""
+    """One line may be enough for a method; it or its section Args names each parameter."""
     text = inspect.getdoc(METHODS[name])
     missing = [one for one in parameters(METHODS[name]) if not re.search(rf"\b{one}\b", text)]
     assert not missing, f"{name} does not mention {missing}"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_it_says_what_it_gives_back(name):
-    # Of a function without parameters, `names()` say, the summary is what it gives back.
-    if gives_back(FUNCTIONS[name]) and parameters(FUNCTIONS[name]):
-        assert section(documentation(FUNCTIONS[name]), "Returns", "Yields"), f"{name} gives back what?"
+def test_it_explains_what_it_returns(name):
+    # For a function without parameters, such as `names()`, the summary describes the return value.
+    if returns_a_value(FUNCTIONS[name]) and parameters(FUNCTIONS[name]):
+        assert section(documentation(FUNCTIONS[name]), "Returns", "Yields"), f"{name} does not explain what it returns"
 
 
 @pytest.mark.parametrize("name", sorted((FUNCTIONS | METHODS).keys() - CHECKED_BEFORE))
-def test_it_tells_the_errors_that_it_raises(name):
+def test_it_documents_the_errors_that_it_raises(name):
     function = (FUNCTIONS | METHODS)[name]
-    untold = raised(function) - set(entries(inspect.getdoc(function) or "", "Raises"))
-    assert not untold, f"{name} raises {sorted(untold)} and does not say when"
+    undocumented = raised(function) - set(entries(inspect.getdoc(function) or "", "Raises"))
+    assert not undocumented, f"{name} raises {sorted(undocumented)} and does not document it"
 
 
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if name.startswith(WITH_SOURCE) and name not in WITHOUT_SOURCE]
 )
-def test_it_tells_its_source(name):
+def test_it_cites_its_source(name):
     assert re.search(SOURCE, documentation(NAMES[name]) + (inspect.getmodule(NAMES[name]).__doc__ or ""))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(tuple(UNITS)) and "Error" not in name])
-def test_it_tells_its_units(name):
+def test_it_states_its_units(name):
     pattern = next(pattern for start, pattern in UNITS.items() if name.startswith(start))
     assert re.search(pattern, documentation(NAMES[name]))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_it_tells_the_shapes_of_arrays(name):
-    told = entries(documentation(FUNCTIONS[name]), "Args")
+def test_it_states_the_shapes_of_arrays(name):
+    documented = entries(documentation(FUNCTIONS[name]), "Args")
     module = inspect.getmodule(FUNCTIONS[name]).__doc__ or ""
-    for one in ARRAYS & set(parameters(FUNCTIONS[name])) & set(told):
-        words = told[one] + (module if "see the module" in told[one] else "")
+    for one in ARRAYS & set(parameters(FUNCTIONS[name])) & set(documented):
+        words = documented[one] + (module if "see the module" in documented[one] else "")
         assert re.search(r"shape|\(\w+, \w+|\(n,\)|as for|names? of|a number", words), (
-            f"{name}: of what shape is {one}?"
+            f"{name} does not state the shape of {one}"
         )
 
 
 def test_the_checks_find_what_is_missing():
-    """They are worth as much as what they see; so let them see a poor docstring, and a name of each kind."""
+    """The helper functions above find public names of each kind, the entries of a docstring, and raised errors."""
     assert {"kspike_reg.build", "kspike_reg.neurons.LIF", "kspike_reg.energy.profile"} <= set(NAMES)
     assert "kspike_reg.datasets.Paths.take" in METHODS
     assert set(METHODS) > CHECKED_BEFORE
@@ -221,6 +221,6 @@ def test_the_checks_find_what_is_missing():
     assert raised(kspike_reg.build) == {"InputError"}
     assert raised(kspike_reg.mechanics.ramberg_osgood) == OUR_ERRORS
     assert raised(section) == set()
-    assert gives_back(section)
-    assert not gives_back(kspike_reg.plotting.save)
+    assert returns_a_value(section)
+    assert not returns_a_value(kspike_reg.plotting.save)
     assert "decay_initializer" in parameters(kspike_reg.neurons.LIF)

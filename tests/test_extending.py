@@ -1,4 +1,4 @@
-"""The guide to extending the package, applied literally to a copy of it: new files, and the lines added to others."""
+"""The guide to extending the package, applied literally to a copy of the package: new files and added lines."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 
 
 def apply(root, kinds):
-    """Apply the blocks of some sections; returns the new files and the lines added to others, by file."""
+    """Apply the blocks of some sections; returns the new files, and the added lines by file."""
     new, added = [], {}
     sections = re.split(r"^## ", GUIDE, flags=re.MULTILINE)
     for section in sections:
@@ -45,7 +45,7 @@ def apply(root, kinds):
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the package and of its conformance tests with the guide's neuron, and a copy with its kernel too."""
+    """Copies of the package and its conformance tests: one with the neuron of the guide, one also with its kernel."""
     places = {}
     for name, kinds in {
         "neuron": ("A neuron", "A study"),
@@ -62,7 +62,7 @@ def extended(tmp_path_factory):
 
 
 def run(root, *arguments, stdin=None):
-    """Run Python in a copy; what it prints."""
+    """Run Python in a copy; returns its output."""
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -165,7 +165,7 @@ print(json.dumps(found))
 """
 
 
-def test_the_new_neuron_works_at_once_and_is_refused_by_name_where_it_cannot(extended):
+def test_the_new_neuron_works_at_once_and_targets_without_a_converter_refuse_it_by_name(extended):
     root, _ = extended["neuron"]
     found = json.loads(run(root, "-c", USE).splitlines()[-1])
     assert found["rate"] < found["naive"]
@@ -197,11 +197,11 @@ def test_the_command_line_offers_the_new_neuron_and_the_new_study(extended):
 
 def test_the_new_neuron_passes_the_conformance_tests(extended):
     root, _ = extended["neuron"]
-    told = run(
+    printed = run(
         root, "-m", "pytest", "-q", "-p", "no:nengo", "-p", "no:cacheprovider", "--rootdir", str(root / "tests"),
         "-W", "ignore", "tests/conformance/test_layers.py", "-k", "AdaptiveLIF or in_the_table",
     )  # fmt: skip
-    assert int(re.search(r"(\d+) passed", told)[1]) > 30
+    assert int(re.search(r"(\d+) passed", printed)[1]) > 30
 
 
 KERNEL = """

@@ -1,4 +1,4 @@
-"""Reading a model: nodes in order, values, names, nested models and layers called twice."""
+"""Reading a model: nodes in order, values, names, nested models, and layers that are called twice."""
 
 import keras
 import numpy as np
@@ -19,12 +19,12 @@ def wired(graph):
 
 
 def run(graph, *inputs):
-    """The outputs of the model by its graph."""
+    """The outputs of the model, computed with its graph."""
     values = execute(graph, dict(enumerate(inputs)))
     return [numpy_of(values[value]) for value in graph.outputs]
 
 
-def test_a_chain_is_read_in_its_order():
+def test_a_chain_is_read_in_order():
     x = inputs = keras.Input((None, 3), name="strain")
     for name in ("first", "second"):
         x = keras.layers.Dense(4, name=name)(x)
@@ -40,7 +40,7 @@ def test_a_chain_is_read_in_its_order():
     ] * 2
 
 
-def test_neighbours_in_a_graph():
+def test_producers_and_consumers_in_a_graph():
     inputs = keras.Input((None, 3))
     trunk = keras.layers.Dense(4, name="trunk")(inputs)
     left, right = (keras.layers.Dense(4, name=name)(trunk) for name in ("left", "right"))
@@ -81,7 +81,7 @@ def test_nested_models_are_unfolded_as_often_as_they_are_called():
 
 
 def test_a_graph_run_node_by_node_gives_what_the_model_gives():
-    """Branches, a nested model, a layer used twice, a mask, an output listed twice, shapes that differ."""
+    """Branches, a nested model, a layer used twice, a mask, an output listed twice, different shapes."""
     first, second = keras.Input((5, 2), name="a"), keras.Input((5, 3), name="b")
     block_input = keras.Input((5, 4))
     block = keras.Model(block_input, LIF(4, return_sequences=True, threshold_initializer=0.3)(block_input), name="n")
@@ -100,7 +100,7 @@ def test_a_graph_run_node_by_node_gives_what_the_model_gives():
     assert all(answer.any() for answer in found)
 
 
-def test_masks_are_no_sources():
+def test_masks_are_not_producers():
     inputs = keras.Input((None, 3))
     spikes = LIF(2, return_sequences=True, name="lif")(keras.layers.Masking(name="masking")(inputs))
     graph = graph_of(keras.Model(inputs, spikes), "test")
@@ -110,7 +110,7 @@ def test_masks_are_no_sources():
     assert len(graph.nodes) > len(numbers)
 
 
-def test_a_sequential_model_is_its_functional_one():
+def test_a_sequential_model_has_the_graph_of_its_functional_model():
     model = keras.Sequential([keras.Input((4, 2)), keras.layers.Dense(3, name="only")])
     assert wired(graph_of(model, "test")) == [("only", (0,), (1,))]
     assert functional_of(model, "test") is model._functional
@@ -130,6 +130,6 @@ class Own(keras.Model):
         (None, "NoneType None"),
     ],
 )
-def test_what_cannot_be_looked_into_is_refused(model, found):
+def test_models_without_a_graph_are_refused(model, found):
     with pytest.raises(InputError, match=f"to_somewhere: cannot look into {found}; expected a built functional"):
         graph_of(model, "to_somewhere")

@@ -1,4 +1,4 @@
-"""The trained networks that come with the package: they load by name and are as good as their cards say."""
+"""The trained networks of the package: they load by name and have the errors on their cards."""
 
 import json
 from pathlib import Path
@@ -29,8 +29,8 @@ def metrics_of(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_metrics_still_hold(name, tmp_path):
-    """On the test set as the seed gives it; other machines sum in another order, and a spike may tip over."""
+def test_its_metrics_hold(name, tmp_path):
+    """On the test set from the seed; other machines sum in another order, which may change a spike."""
     metrics = metrics_of(name)
     (tmp_path / "configuration.json").write_text(json.dumps(metrics["configuration"]))
     configuration = recorded_configuration(tmp_path)
@@ -47,7 +47,7 @@ def test_its_metrics_still_hold(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_card_is_that_of_its_metrics_and_its_range_that_of_the_file(name):
+def test_its_card_agrees_with_its_metrics_and_its_range_with_the_file(name):
     metrics = metrics_of(name)
     assert (MODELS / name / "card.md").read_text() == card(metrics)
     inputs, _ = scaling_of(kspike_reg.load(name))
@@ -55,5 +55,5 @@ def test_its_card_is_that_of_its_metrics_and_its_range_that_of_the_file(name):
     assert [[low, high] for low, high in zip(inputs.lower, inputs.upper, strict=True)] == list(ranges.values())
 
 
-def test_all_that_there_are_are_tested():
+def test_all_networks_of_the_package_are_tested():
     assert set(trained_networks()) == set(NAMES)

@@ -1,4 +1,4 @@
-"""The topology of equation 13, its baselines, and what build refuses."""
+"""The topology of equation 13, its baselines, and arguments that build refuses."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def test_every_kind_trains_by_fit_at_once(kind):
     assert np.all(np.isfinite(history.history["loss"]))
     assert model.predict(inputs, verbose=0).shape == (7, 4, 3)
     changed = [not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)]
-    assert all(changed), f"weights that never learn: {np.array(model.weights)[~np.array(changed)]}"
+    assert all(changed), f"weights that do not change: {np.array(model.weights)[~np.array(changed)]}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,14 +43,14 @@ def test_the_layers_are_those_of_equation_13_by_name(kind):
 
 
 @pytest.mark.parametrize(("readout", "last"), [("membrane", "membrane"), ("spikes", "spikes")])
-def test_only_the_last_spiking_layer_may_hand_on_its_membrane(readout, last):
+def test_only_the_last_spiking_layer_may_emit_its_membrane(readout, last):
     layers = spiking_layers(build("lif", **SIZES, readout=readout, reset="zero", surrogate="triangle"))
     assert [layer.cell.output for layer in layers] == ["spikes", last]
     assert {(layer.cell.reset, layer.cell.surrogate) for layer in layers} == {("zero", "triangle")}
 
 
 def test_parameters_of_the_papers_networks():
-    """Counted by hand from the shapes of equation 13 for one input, 3 x 128 neurons and 128 that vote."""
+    """By hand from the shapes of equation 13 for one input, 3 x 128 neurons and 128 population neurons."""
     first, hidden, readout = 128 * (1 + 1 + 2), 128 * (128 + 1 + 2), 128 * (128 + 1 + 1)
     counts = {"lif": first + 2 * hidden + 2 * readout}
     counts["rlif"] = counts["lif"] + 3 * 128 * 128
@@ -59,7 +59,7 @@ def test_parameters_of_the_papers_networks():
     assert {kind: build(kind).count_params() for kind in SPIKING} == counts
 
 
-def test_the_seed_decides_all_weights_and_no_two_layers_are_alike():
+def test_the_seed_determines_all_weights_and_no_two_layers_are_equal():
     for kind in KINDS:
         one, same, other = (build(kind, **SIZES | {"seed": seed, "depth": 3}).get_weights() for seed in (4, 4, 5))
         assert all(np.array_equal(first, second) for first, second in zip(one, same, strict=True))
@@ -86,7 +86,7 @@ def test_weights_start_as_in_the_paper():
         assert 0 <= values.min() < 0.2 < 0.8 < values.max() < 1
 
 
-def test_it_is_compiled_with_the_papers_settings():
+def test_it_is_compiled_with_the_settings_of_the_paper():
     optimizer = build("lif", **SIZES).optimizer
     assert isinstance(optimizer, keras.optimizers.AdamW)
     settings = optimizer.get_config()
@@ -95,14 +95,14 @@ def test_it_is_compiled_with_the_papers_settings():
     assert {name: pytest.approx(settings[name], rel=1e-6) for name in expected} == expected
 
 
-def test_the_loss_is_the_mean_over_the_steps_that_count():
+def test_the_loss_is_the_mean_over_the_valid_steps():
     model = build("lif", **SIZES)
     inputs = paths()
     targets, weights = np.zeros((7, 4, 3), "float32"), np.zeros((7, 4), "float32")
     weights[2, :3] = weights[5, :1] = 1
     prediction = model.predict(inputs, verbose=0)
     expected = np.mean(np.square(prediction)[weights == 1])
-    # Sums of float32 in another order.
+    # Sums in float32 in another order.
     assert model.evaluate(inputs, targets, sample_weight=weights, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
@@ -110,7 +110,7 @@ def test_steps_may_be_fixed():
     assert build("slstm", **SIZES, timesteps=9).output_shape == (None, 9, 3)
 
 
-def test_the_summary_reads_well():
+def test_the_summary_is_readable():
     lines = []
     build("rlif", **SIZES).summary(print_fn=lambda line, **_: lines.append(line))
     text = "\n".join(lines)
@@ -141,6 +141,6 @@ def test_the_summary_reads_well():
         ({"readout": "voltage"}, "unknown readout 'voltage'; choose one of spikes, membrane"),
     ],
 )
-def test_bad_arguments_are_refused_by_name(options, words):
+def test_invalid_arguments_are_refused_with_their_name(options, words):
     with pytest.raises(InputError, match=words):
         build(**{"kind": "lif"} | SIZES | options)

@@ -1,4 +1,4 @@
-"""The package as a whole: which package may import which, public names, metadata, the start of the command line."""
+"""The package as a whole: imports between its packages, public names, metadata, the start of the command line."""
 
 import argparse
 import ast
@@ -23,24 +23,24 @@ from kspike_reg.neurons import registry
 
 ROOT = Path(__file__).parents[1]
 
-# The packages and modules, in the order in which they stand on one another: each imports only those before it.
-HOUSE = (
+# The packages and modules in the order of their dependencies: each imports only those before it.
+ORDER = (
     "typing", "lazy", "registry", "errors", "files", "tables", "metrics",
     "mechanics", "neurons", "network", "datasets", "training", "evaluation", "plotting",
     "energy", "bridges", "experiments", "cli",
 )  # fmt: skip
-# What the main flow does without: only these may import them, and each other package at most what it needs.
-ASIDE = {"energy": {"experiments", "cli"}, "bridges": {"cli"}}
+# Packages that the main flow does not need, and the packages that may import them.
+OPTIONAL = {"energy": {"experiments", "cli"}, "bridges": {"cli"}}
 
 
 def files_of(package):
     """The files of a package or module."""
-    place = ROOT / "kspike_reg" / package
-    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    path = ROOT / "kspike_reg" / package
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
 def imported_by(tree):
-    """The full names that a module imports, wherever it does so."""
+    """The full names that a module imports anywhere in its code."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{name.name}" for name in node.names)
@@ -49,7 +49,7 @@ def imported_by(tree):
 
 
 def imports_of(package):
-    """The other packages of ours, and those of others, that a package imports."""
+    """Our other packages and the third-party packages that a package imports."""
     ours, others = set(), set()
     for file in files_of(package):
         for name in imported_by(ast.parse(file.read_text())):
@@ -61,13 +61,13 @@ def imports_of(package):
     return ours - {package, "__version__"}, others
 
 
-@pytest.mark.parametrize("package", HOUSE)
+@pytest.mark.parametrize("package", ORDER)
 def test_imports_go_one_way(package):
     ours, others = imports_of(package)
-    assert ours <= set(HOUSE[: HOUSE.index(package)]), f"{package} imports what stands on it"
-    for name, users in ASIDE.items():
+    assert ours <= set(ORDER[: ORDER.index(package)]), f"{package} imports a package that depends on it"
+    for name, users in OPTIONAL.items():
         assert name not in ours or package in users, f"{package} imports {name}"
-    if HOUSE.index(package) < HOUSE.index("neurons") or package == "datasets":
+    if ORDER.index(package) < ORDER.index("neurons") or package == "datasets":
         assert others.isdisjoint({"keras", "tensorflow", "matplotlib"})
     if package != "energy":
         assert "keras_spiking" not in others
@@ -75,9 +75,9 @@ def test_imports_go_one_way(package):
         assert others.isdisjoint({"nengo", "nengo_dl", "nengo_loihi", "nir"})
 
 
-def test_every_package_is_in_the_house():
+def test_every_package_has_a_place_in_the_order():
     found = {file.stem for file in (ROOT / "kspike_reg").iterdir() if not file.name.startswith("__")}
-    assert found - {"py"} == set(HOUSE)
+    assert found - {"py"} == set(ORDER)
 
 
 def trees_outside(package):
@@ -87,12 +87,12 @@ def trees_outside(package):
             yield file, ast.parse(file.read_text())
 
 
-# How Keras connects layers; `layers` of a model, too.
+# Attributes by which Keras connects layers; `layers` of a model is another one.
 WALKS = {"_nodes_by_depth", "_inbound_nodes", "_outbound_nodes", "_functional", "_operations"}
 
 
 def walks_models(tree):
-    """Where a module looks into a model by itself."""
+    """The lines where a module reads the graph of a model by itself."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
@@ -100,7 +100,7 @@ def walks_models(tree):
                 yield node.lineno
 
 
-def test_only_the_network_package_looks_into_models():
+def test_only_the_network_package_reads_the_graphs_of_models():
     for file, tree in trees_outside("network"):
         assert not list(walks_models(tree)), f"{file} reads a model without network.graph"
 
@@ -108,21 +108,21 @@ def test_only_the_network_package_looks_into_models():
 NEURONS = {
     "SpikingCell", "LeakyCell",
     *(name for name in kspike_reg.neurons.__all__ if name.removesuffix("Cell") in
-      {place.rpartition(":")[2] for place in map(str, registry.SPIKING._places.values())}),
+      {path.rpartition(":")[2] for path in map(str, registry.SPIKING._places.values())}),
     "LeakyIntegrator", "LeakyIntegratorCell",
 }  # fmt: skip
 
 
 def _class_name(node):
-    """The name of a class of ours that a node may stand for; NIR and Nengo have a LIF of their own."""
+    """The name of our class that a node may refer to; NIR and Nengo have a LIF of their own."""
     if isinstance(node, ast.Attribute):
         owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", None)
         return None if owner in ("nir", "nengo_neurons") else node.attr
     return getattr(node, "id", None)
 
 
-def asks_for_a_class(tree):
-    """Where a module decides by the class of a neuron: in isinstance, in a comparison, as a key."""
+def compares_classes(tree):
+    """The lines where a module decides by the class of a neuron: isinstance, a comparison, a key of a dictionary."""
     for node in ast.walk(tree):
         parts = []
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):
@@ -136,16 +136,16 @@ def asks_for_a_class(tree):
                 yield node.lineno
 
 
-def test_only_the_neurons_package_asks_for_classes_of_neurons():
+def test_only_the_neurons_package_compares_classes_of_neurons():
     assert {"LIF", "LIFCell", "RLIF", "SLSTMCell"} < NEURONS
-    assert list(asks_for_a_class(ast.parse("isinstance(x, (A, neurons.LIFCell))"))) == [1]
-    assert list(asks_for_a_class(ast.parse("x = {LIF: 1}\ny = type(x) is LIF"))) == [1, 2]
+    assert list(compares_classes(ast.parse("isinstance(x, (A, neurons.LIFCell))"))) == [1]
+    assert list(compares_classes(ast.parse("x = {LIF: 1}\ny = type(x) is LIF"))) == [1, 2]
     for file, tree in trees_outside("neurons"):
-        assert not list(asks_for_a_class(tree)), f"{file} asks for the class of a neuron; ask its cell for a fact"
+        assert not list(compares_classes(tree)), f"{file} compares the class of a neuron; use a property of its cell"
 
 
-def test_no_option_of_a_kernel_is_told_by_its_place():
-    """Calls of our own functions in the engines never pass True, False or a comparison without its name."""
+def test_options_of_kernels_are_passed_by_keyword():
+    """Calls of our classes in the neurons package never pass True or False as a positional argument."""
     for file in (ROOT / "kspike_reg" / "neurons").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "")[:1].isupper():
@@ -154,20 +154,20 @@ def test_no_option_of_a_kernel_is_told_by_its_place():
 
 
 def test_numba_stays_in_the_compiled_engine():
-    """Its kernels and loops need nothing of ours but the surrogates, and are loaded when a layer first runs."""
-    place, engine = ROOT / "kspike_reg" / "neurons" / "engines" / "cpu", "kspike_reg.neurons.engines.cpu"
-    light = {place / "__init__.py", place / "engine.py"}
+    """Its kernels and loops import only the surrogates from our package and load when a layer first runs."""
+    path, engine = ROOT / "kspike_reg" / "neurons" / "engines" / "cpu", "kspike_reg.neurons.engines.cpu"
+    light = {path / "__init__.py", path / "engine.py"}
     users = set()
     for file in (ROOT / "kspike_reg").rglob("*.py"):
         tree = ast.parse(file.read_text())
         imported = set(imported_by(tree))
         if any(name.partition(".")[0] == "numba" for name in imported):
             users.add(file)
-        if file.parent == place and file not in light:
+        if file.parent == path and file not in light:
             ours = {name for name in imported if name.startswith("kspike_reg") and not name.startswith(engine)}
             assert ours <= {"kspike_reg.neurons.surrogates", "kspike_reg.neurons.cell.NeuronCell"}, file
     assert users
-    assert all(file.parent == place and file not in light for file in users), users
+    assert all(file.parent == path and file not in light for file in users), users
 
 
 def test_a_model_is_built_without_numba():
@@ -198,7 +198,7 @@ def test_public_names():
 
 
 def test_the_choices_of_the_command_line_are_those_of_the_package():
-    """In the same order, so that the help lists them as the package does."""
+    """Also in the same order, so that the help lists them like the package."""
     (commands,) = (action for action in cli.build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     assert list(commands.choices) == list(cli.COMMANDS)
     choices = {}
@@ -240,7 +240,7 @@ def test_metadata_agree():
 
 
 def test_every_package_is_installed():
-    """setup.cfg names them one by one, since the trained networks lie in a folder of their own."""
+    """setup.cfg lists them, since the trained networks have their own folder."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
     found = {".".join(file.parent.relative_to(ROOT).parts) for file in (ROOT / "kspike_reg").rglob("__init__.py")}
@@ -256,7 +256,7 @@ def test_every_package_is_installed():
     ids=" ".join,
 )  # fmt: skip
 def test_the_command_line_answers_before_keras_is_loaded(arguments):
-    """In a process of its own, which lists the heavy modules that it loaded."""
+    """A separate process prints the heavy modules that it loaded."""
     script = (
         "import json, sys; sys.argv = ['kspike-reg']; import kspike_reg.cli as cli\n"
         f"try: status = cli.main({arguments!r})\n"
@@ -268,8 +268,8 @@ def test_the_command_line_answers_before_keras_is_loaded(arguments):
     assert json.loads(process.stdout.splitlines()[-1]) == [2 if "x" in arguments else 0, []]
 
 
-def test_the_overview_does_without_numpy():
-    """It describes no command, so it needs no registry; that halves the time to the first line."""
+def test_the_overview_does_not_import_numpy():
+    """It describes no command and needs no registry, which halves the time to the first line."""
     script = (
         "import sys; sys.argv = ['kspike-reg']; from kspike_reg import cli\n"
         "cli.main([]); assert 'numpy' not in sys.modules"
@@ -277,8 +277,8 @@ def test_the_overview_does_without_numpy():
     subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
 
 
-def test_without_arguments_the_command_line_shows_what_one_can_do(capsys):
-    """Every command, and examples that it understands."""
+def test_without_arguments_the_command_line_shows_its_commands(capsys):
+    """Every command, and examples that it can parse."""
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
     assert all(re.search(rf"^    {name} +\w", shown, re.MULTILINE) for name in cli.COMMANDS)
@@ -288,13 +288,13 @@ def test_without_arguments_the_command_line_shows_what_one_can_do(capsys):
     assert {options.name for options in parsed} <= set(cli.COMMANDS)
 
 
-def test_the_command_line_tells_its_version(capsys):
+def test_the_command_line_prints_its_version(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"kspike_reg {kspike_reg.__version__}\n"
 
 
-def test_importing_the_package_is_enough_for_keras_to_load_its_models(tmp_path):
+def test_keras_loads_models_after_importing_the_package(tmp_path):
     file = tmp_path / "model.keras"
     kspike_reg.build("lif", units=3, population=2).save(file)
     script = f"import kspike_reg, keras; print(keras.models.load_model({str(file)!r}).count_params())"

@@ -1,4 +1,4 @@
-"""The pictures, read back: every line is one of the numbers given, and every axis says what it shows."""
+"""The figures: every line shows the numbers that were passed, and every axis has its label."""
 
 import warnings
 
@@ -39,7 +39,7 @@ HISTORY = {
 
 
 def curves(axes):
-    """The lines with data that an axes shows, as (style, marker, x, y)."""
+    """The lines with data in an axes as (style, marker, x, y)."""
     return [
         (line.get_linestyle(), line.get_marker(), tuple(line.get_xdata()), tuple(line.get_ydata()))
         for line in axes.lines
@@ -52,7 +52,7 @@ def legend(axes):
 
 
 def rendered(axes):
-    """Draw for real: what is wrong with a figure often shows only then, as a warning or an error."""
+    """Draw the figure; many mistakes cause a warning or an error only then."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.ravel(axes)[0].figure.canvas.draw()
@@ -61,7 +61,7 @@ def rendered(axes):
 # ----------------------------------------------------------------------------------------- loss curves
 
 
-def test_loss_curves_show_both_losses_over_the_epochs_counted_from_one():
+def test_loss_curves_show_both_losses_over_the_epochs_starting_at_one():
     axes = loss_curves(HISTORY)
     by_label = {line.get_label(): line for line in axes.lines}
     assert list(by_label) == ["training", "validation", "best, epoch 3"]
@@ -75,7 +75,7 @@ def test_loss_curves_show_both_losses_over_the_epochs_counted_from_one():
 
 
 def test_loss_curves_mark_the_best_epoch_on_the_validation_curve():
-    """The third of four: neither first nor last, and not where the training loss is lowest."""
+    """The third of four epochs: neither first nor last, and not the one with the lowest training loss."""
     best = next(line for line in loss_curves(HISTORY).lines if line.get_label().startswith("best"))
     assert (list(best.get_xdata()), list(best.get_ydata())) == ([3], [0.4])
 
@@ -87,7 +87,7 @@ def test_an_epoch_that_diverged_is_never_the_best():
     assert (list(best.get_xdata()), list(best.get_ydata())) == ([2], [0.7])
 
 
-def test_loss_curves_say_what_their_axes_show():
+def test_loss_curves_have_labels_on_their_axes():
     axes = loss_curves(HISTORY)
     assert axes.get_xlabel() == "epoch"
     assert axes.get_ylabel() == "mean squared error (standardised)"
@@ -113,7 +113,7 @@ def test_a_single_epoch_is_drawn():
 
 
 def ragged():
-    """Four paths of 2 to 5 steps and two outputs; the first target's largest size grows with the path, signs mixed."""
+    """Four paths of 2 to 5 steps with two outputs; the first target grows in size with the path and has mixed signs."""
     lengths = np.array([3, 5, 2, 4])
     path, step = np.meshgrid(np.arange(4.0), np.arange(5.0), indexing="ij")
     targets = np.stack([(-1) ** path * (10 * path + step), 1000 + path * step], axis=-1)
@@ -132,7 +132,7 @@ def ragged():
 
 
 def test_every_path_shows_its_targets_and_its_predictions_over_steps_and_over_strain():
-    """Lines for the reference, dashes with dots for the network, nothing of the padding."""
+    """Lines for the reference, dashes with dots for the network; the padding is not drawn."""
     paths = ragged()
     prediction = paths.targets + 0.5
     prediction[np.isnan(prediction)] = 1e9
@@ -159,7 +159,7 @@ def test_reference_and_prediction_of_a_path_share_a_colour_and_paths_differ():
     assert len(set(colours)) == 4
 
 
-def test_axes_carry_names_with_units_where_there_are_any():
+def test_axes_have_names_with_units_if_units_are_known():
     axes = path_predictions(ragged(), ragged().targets)
     assert [panel.get_xlabel() for panel in axes.flat] == ["step", "strain", "step", "strain"]
     assert [panel.get_ylabel() for panel in axes[:, 0]] == ["stress / MPa", "energy"]
@@ -173,13 +173,13 @@ def test_an_input_with_a_unit_shows_it():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 9])
-def test_as_many_paths_are_drawn_as_asked_for(count):
+def test_the_requested_number_of_paths_is_drawn(count):
     paths = elasticity(9, timesteps=4, seed=3)
     assert len(curves(path_predictions(paths, paths.targets, count=count)[0, 0])) == 2 * count
 
 
 def test_the_paths_drawn_are_spread_evenly_over_the_size_of_the_stress():
-    """Of nine by size, five: the first, third, fifth, seventh and ninth, whatever their order and their sign."""
+    """Five of nine sorted by size: the first, third, fifth, seventh and ninth, for any order and sign."""
     peaks = np.array([5, -1, 8, 3, -7, 2, 9, -4, 6.0])
     targets = (peaks[:, None] * [0.0, 1.0])[..., None]
     paths = Paths(targets / 100, targets, ("strain",), ("stress",))
@@ -189,8 +189,8 @@ def test_the_paths_drawn_are_spread_evenly_over_the_size_of_the_stress():
     assert sorted(drawn, key=abs) == [-1, 3, 5, -7, 9]
 
 
-def test_padding_does_not_decide_which_paths_are_drawn():
-    """The smallest and the largest path of three, where the padding of the middle one would be the largest."""
+def test_padding_does_not_affect_which_paths_are_drawn():
+    """The smallest and the largest path of three; the padding of the middle one holds the largest values."""
     targets = np.array([[[1.0], [2.0], [3.0]], [[1.0], [4.0], [1e6]], [[1.0], [2.0], [9.0]]])
     paths = Paths(targets / 100, targets, ("strain",), ("stress",), lengths=[3, 2, 3])
     drawn = [values for style, _, _, values in curves(path_predictions(paths, targets, count=2)[0, 0]) if style == "-"]
@@ -210,14 +210,14 @@ def test_a_single_path_is_drawn_once():
 def test_path_predictions_draw_on_given_axes():
     paths = elasticity(3, timesteps=3, seed=4)
     figure = Figure()
-    given = figure.subplots(2, 2)
-    result = path_predictions(paths, paths.targets, axes=given[1:])
+    grid = figure.subplots(2, 2)
+    result = path_predictions(paths, paths.targets, axes=grid[1:])
     assert result.shape == (1, 2)
-    assert result[0, 0] is given[1, 0]
-    assert [len(curves(panel)) for panel in given.flat] == [0, 0, 6, 6]
+    assert result[0, 0] is grid[1, 0]
+    assert [len(curves(panel)) for panel in grid.flat] == [0, 0, 6, 6]
 
 
-def test_the_numbers_given_are_left_as_they_were():
+def test_arguments_are_not_modified():
     paths, before = ragged(), ragged()
     path_predictions(paths, paths.targets)
     np.testing.assert_array_equal(paths.targets, before.targets)
@@ -227,7 +227,7 @@ def test_the_numbers_given_are_left_as_they_were():
 # ------------------------------------------------------------------------------- several inputs, several outputs
 
 
-def test_path_predictions_are_drawn_over_the_input_asked_for():
+def test_path_predictions_are_drawn_over_the_requested_input():
     for feature in (1, "temperature"):
         axes = path_predictions(ragged(), ragged().targets, count=4, feature=feature)
         assert [panel.get_xlabel() for panel in axes.flat] == ["step", "temperature / K"] * 2
@@ -235,12 +235,12 @@ def test_path_predictions_are_drawn_over_the_input_asked_for():
         assert drawn == {tuple(-np.arange(float(length))) for length in ragged().lengths}
 
 
-def test_compared_predictions_show_the_output_asked_for_over_the_input_asked_for():
+def test_compared_predictions_show_the_requested_output_over_the_requested_input():
     paths = ragged()
     predictions = {"slstm": paths.targets + 1, "lstm": paths.targets - 1}
     for output, feature in ((1, 1), ("energy", "temperature")):
         over_steps, over_input = compared_predictions(paths, predictions, 3, output=output, feature=feature)
-        # Of path 3, of four steps, the second target is 1000 + 3 step.
+        # Path 3 has four steps; its second target is 1000 + 3 step.
         values = [tuple(1000 + 3 * np.arange(4.0) + shift) for shift in (0, 1, -1)]
         assert [line[2:] for line in curves(over_steps)] == [((3, 13, 23, 33), numbers) for numbers in values]
         assert [line[2:] for line in curves(over_input)] == [((0, -1, -2, -3), numbers) for numbers in values]
@@ -251,7 +251,7 @@ def test_compared_predictions_show_the_output_asked_for_over_the_input_asked_for
 
 
 def test_reference_curves_of_another_output_are_spread_over_its_own_range():
-    """By the first target the order of the paths is 0, 1, 2, by the second 2, 0, 1."""
+    """Sorted by the first target the paths are 0, 1, 2; sorted by the second one 2, 0, 1."""
     targets = np.stack([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [[5.0, 6.0], [8.0, 9.0], [1.0, 2.0]]], axis=-1)
     paths = Paths(targets, targets, ("one", "two"), ("stress", "energy"), units={"energy": "mJ"})
     for output in (1, "energy"):
@@ -261,7 +261,7 @@ def test_reference_curves_of_another_output_are_spread_over_its_own_range():
     assert [line[3] for line in curves(reference_curves(paths.steps, paths, "step", count=2))] == [(1, 2), (5, 6)]
 
 
-def test_the_band_is_that_of_the_output_asked_for():
+def test_the_band_is_that_of_the_requested_output():
     paths = ragged()
     spread = np.stack([np.full((4, 5), 0.5), np.full((4, 5), 7.0)], axis=-1)
     for output, feature in ((1, 1), ("energy", "temperature")):
@@ -273,7 +273,7 @@ def test_the_band_is_that_of_the_output_asked_for():
         rendered(panels[0])
 
 
-def test_a_raster_shows_the_output_and_the_input_asked_for():
+def test_a_raster_shows_the_requested_output_and_input():
     paths = ragged()
     spikes = np.ones((4, 5, 2))
     record = {"layer": Record(spikes, spikes, np.array([0.5, 0.5]), {})}
@@ -317,7 +317,7 @@ def test_a_quantity_that_the_paths_do_not_have_is_refused_with_the_choices(wrong
 # ----------------------------------------------------------------------------------------- figures of the studies
 
 
-def test_learning_curves_show_the_lowest_loss_so_far_over_the_share_of_the_training():
+def test_learning_curves_show_the_lowest_loss_so_far_over_the_fraction_of_the_training():
     axes = learning_curves({"one": HISTORY, "two": {"val_loss": [3.0, 1.0]}})
     (_, _, x, y), (_, _, other_x, other_y) = curves(axes)
     assert (x, y) == ((0.25, 0.5, 0.75, 1.0), (1.5, 0.7, 0.4, 0.4))
@@ -326,7 +326,7 @@ def test_learning_curves_show_the_lowest_loss_so_far_over_the_share_of_the_train
     rendered(axes)
 
 
-def test_twenty_curves_are_told_apart_by_colour_or_line():
+def test_twenty_curves_differ_in_colour_or_line():
     axes = learning_curves({str(number): HISTORY for number in range(20)})
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 20
 
@@ -374,13 +374,13 @@ def test_compared_predictions_follow_one_path_to_its_end():
     rendered(over_steps)
 
 
-def test_calibration_sorts_by_spread_into_classes_of_one_size():
-    """Two classes of two: spreads 1, 2 with errors 3, -4, spreads 5, 10 with errors 0, 6; root mean squares by hand."""
+def test_calibration_sorts_by_spread_into_classes_of_equal_size():
+    """Two classes of two: spreads 1, 2 with errors 3, -4, spreads 5, 10 with errors 0, 6. Root mean squares by hand."""
     axes = calibration(np.array([[5.0, 2.0], [10.0, 1.0]]), np.array([[0.0, -4.0], [6.0, 3.0]]), "MPa", bins=2)
     (_, _, x, y) = curves(axes)[1]
     np.testing.assert_allclose(x, np.sqrt([2.5, 62.5]), rtol=1e-12)
     np.testing.assert_allclose(y, np.sqrt([12.5, 18.0]), rtol=1e-12)
-    # Ranks of spread 0 1 2 3, of |error| 1 2 0 3: the correlation is 1 - 6 (1 + 1 + 4) / (4 * 15) = 0.4.
+    # The ranks of spread are 0 1 2 3, of |error| 1 2 0 3; the correlation is 1 - 6 (1 + 1 + 4) / (4 * 15) = 0.4.
     assert legend(axes)[1] == "2 classes of spread; rank correlation 0.40"
     assert axes.get_xlabel().endswith("/ MPa")
     rendered(axes)
@@ -400,7 +400,7 @@ def test_seed_errors_show_every_seed_their_mean_and_the_levels():
 
 
 def test_energy_bars_have_a_height_for_each_layer_and_device_in_microjoules():
-    """Side by side around the layer's place; what costs nothing anywhere is left out, and nothing here has no bar."""
+    """Bars are side by side around each position. Layers without any cost are omitted; a cost of 0 has no bar."""
     joules = {
         "loihi": {"scaling": 0.0, "first": 2e-6, "second": 5e-7, "mean": 0.0},
         "v100": {"scaling": 0.0, "first": 8e-6, "second": 4e-6, "mean": 0.0},
@@ -422,7 +422,7 @@ def test_energy_bars_have_a_height_for_each_layer_and_device_in_microjoules():
     rendered(axes)
 
 
-def test_bars_of_different_devices_are_told_apart_without_colour():
+def test_bars_of_different_devices_differ_without_colour():
     axes = energy_bars({str(number): {"layer": 1e-6} for number in range(5)})
     assert len({bars[0].get_hatch() for bars in axes.containers}) == 5
     assert len({bars[0].get_facecolor() for bars in axes.containers}) == 5
@@ -455,7 +455,7 @@ def test_break_even_shows_the_energy_over_the_rate_the_levels_and_the_network_it
 
 
 def test_pareto_shows_every_point_and_the_front():
-    """Five of two series: (1, 9), (2, 4) and (8, 1) are beaten by none; (3, 5) and (8, 7) lose to (2, 4) in both."""
+    """Five points of two series: no point dominates (1, 9), (2, 4) and (8, 1); (2, 4) dominates (3, 5) and (8, 7)."""
     series = {"lif": ([8e-6, 1e-6, 3e-6], [1.0, 9.0, 5.0]), "rnn": ([2e-6, 8e-6], [4.0, 7.0])}
     axes = pareto(series, "error")
     front, lif, rnn = axes.lines
@@ -475,8 +475,8 @@ def test_a_single_point_is_a_front():
     rendered(axes)
 
 
-def test_a_figure_is_saved_whole_or_not_at_all(tmp_path):
-    """From one axes or an array of them, of one figure; what is there stays where saving fails."""
+def test_a_figure_is_saved_completely_or_not_at_all(tmp_path):
+    """From one axes or an array of axes of one figure; if saving fails, an existing file does not change."""
     panels = Figure(figsize=(3, 2)).subplots(1, 2)
     panels[1].plot([0, 1], [1, 0])
     for name, axes in (("all.png", panels), ("one.png", panels[0])):
@@ -492,11 +492,11 @@ def test_a_figure_is_saved_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == before
 
 
-# ------------------------------------------------------------------------------------------------ what neurons do
+# --------------------------------------------------------------------------------------------- spikes and membranes
 
 
-# Two paths of three and four steps through three neurons: the last is silent on both, the first fires early on path 1,
-# the second late; path 0 has other spikes, and a spike in its padding.
+# Two paths of three and four steps, three neurons. The last neuron is silent on both paths. On path 1 the first neuron
+# fires early and the second late. Path 0 has other spikes, and one in its padding.
 SPIKES = np.array(
     [[[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 1]], [[1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]]], dtype=float
 )
@@ -511,16 +511,16 @@ def two_paths():
 
 
 def ticks(panel):
-    """The spikes that a panel of a raster shows, as (step, place of the neuron)."""
+    """The spikes in a panel of a raster as (step, row of the neuron)."""
     return {(x, round((low + high) / 2, 9)) for (x, low), (_, high) in panel.collections[0].get_segments()}
 
 
-def test_a_raster_shows_every_spike_of_the_path_the_neurons_in_the_order_of_their_mean_time():
+def test_a_raster_shows_every_spike_of_the_path_with_neurons_sorted_by_mean_time():
     paths = two_paths()
     axes = spike_raster({"first": RECORD, "second": RECORD}, paths, 1, paths.targets + 5)
     assert len(axes) == 4
     for panel in axes[:2]:
-        # Neuron 0 fires at steps 0 and 10, in the mean at 5, so it stands lowest; neuron 1 at 30.
+        # Neuron 0 fires at steps 0 and 10, at 5 on average, so it is lowest; neuron 1 fires at 30.
         assert ticks(panel) == {(0, 0), (10, 0), (30, 1)}
     assert [panel.get_ylabel().split("\n")[0] for panel in axes] == ["first", "second", "strain", "stress / MPa"]
     assert curves(axes[2])[0][2:] == ((0, 10, 20, 30), (4, 5, 6, 7))
@@ -532,18 +532,18 @@ def test_a_raster_shows_every_spike_of_the_path_the_neurons_in_the_order_of_thei
     rendered(axes)
 
 
-def test_a_raster_shows_nothing_of_the_padding():
+def test_a_raster_does_not_show_the_padding():
     paths = two_paths()
     axes = spike_raster({"layer": RECORD}, paths, 0)
-    # Neuron 1 at step 0, neuron 0 at step 2; what neurons do at step 3 is beyond the path.
+    # Neuron 1 fires at step 0, neuron 0 at step 2; step 3 is beyond the path.
     assert ticks(axes[0]) == {(0, 0), (2, 1)}
     assert legend(axes[2]) == ["reference", "step, numbered"]
 
 
 def test_a_raster_draws_its_curve_over_another_quantity_and_on_given_axes():
-    paths, given = two_paths(), Figure().subplots(3, 1)
-    axes = spike_raster({"layer": RECORD}, paths, 0, across=-paths.inputs[..., 0], label="other / K", axes=given)
-    assert [one is other for one, other in zip(axes, given, strict=True)] == [True] * 3
+    paths, panels = two_paths(), Figure().subplots(3, 1)
+    axes = spike_raster({"layer": RECORD}, paths, 0, across=-paths.inputs[..., 0], label="other / K", axes=panels)
+    assert [one is other for one, other in zip(axes, panels, strict=True)] == [True] * 3
     assert curves(axes[2])[0][2:] == ((0, -1, -2), (0, 1, 4))
     assert axes[2].get_xlabel() == "other / K"
 
@@ -567,14 +567,14 @@ def test_a_threshold_that_moves_is_drawn_step_by_step_on_its_own_path():
     axes = membrane_traces(RECORD._replace(thresholds=thresholds), 1, neurons=(2, 0))
     for panel, neuron in zip(axes, (2, 0), strict=True):
         assert curves(panel)[1][2:] == ((0, 1, 2, 3), tuple(thresholds[1, :, neuron]))
-        # The range is that of this path, of whose thresholds the first is the highest; the other's are higher.
+        # The range is that of this path, whose first threshold is its highest; those of the other path are higher.
         low, high = min(RECORD.membranes[1, :, neuron].min(), 0), thresholds[1, 0, neuron]
         assert panel.get_ylim()[1] == pytest.approx(high + 0.3 * (high - low))
     assert legend(axes[0]) == ["membrane", "threshold", "spike"]
     rendered(axes)
 
 
-def test_graded_spikes_are_spikes_whatever_their_size_and_sign():
+def test_graded_spikes_of_any_size_and_sign_are_shown():
     graded = SPIKES * [-2.0, 0.5, 3.0]
     raster = spike_raster({"layer": RECORD._replace(spikes=graded)}, two_paths(), 1)[0]
     assert ticks(raster) == ticks(spike_raster({"layer": RECORD}, two_paths(), 1)[0])
@@ -583,7 +583,7 @@ def test_graded_spikes_are_spikes_whatever_their_size_and_sign():
 
 
 def test_membranes_of_the_most_silent_and_the_busiest_neuron_are_among_those_drawn():
-    """Of nine neurons that fire 3, 0, 8, ... times, four: those with 0, 3, 5 and 8 spikes."""
+    """Four of nine neurons that fire 3, 0, 8, ... times: those with 0, 3, 5 and 8 spikes."""
     counts = [3, 0, 8, 1, 7, 2, 6, 4, 5]
     spikes = (np.arange(10)[:, None] < counts).astype(float)[None]
     axes = membrane_traces(Record(spikes, spikes, np.full(9, 0.5), {}))
@@ -591,7 +591,7 @@ def test_membranes_of_the_most_silent_and_the_busiest_neuron_are_among_those_dra
     assert drawn == [0, 3, 5, 8]
 
 
-def test_the_band_is_as_wide_as_the_spread_to_each_side():
+def test_the_band_extends_by_the_spread_to_each_side():
     paths = two_paths()
     spread = np.full((2, 4, 1), 2.0) + paths.inputs
     over_steps, over_strain = prediction_spread(paths, paths.targets + 1, spread, 0)
@@ -612,10 +612,10 @@ def test_the_band_is_as_wide_as_the_spread_to_each_side():
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])
-def test_a_histogram_counts_every_error_once_in_classes_shared_by_all_names(logarithmic):
+def test_a_histogram_counts_every_error_once_in_bins_shared_by_all_names(logarithmic):
     errors = {"slstm": np.array([[1.0, 2.0], [2.0, 9.0]]), "lstm": np.array([3.0, 16.0])}
     axes = error_histogram(errors, "error / MPa", bins=4, logarithmic=logarithmic)
-    # Edges 1, 2, 4, 8, 16, or 1, 4.75, 8.5, 12.25, 16; a number on an edge counts above it, the last edge below.
+    # Edges 1, 2, 4, 8, 16, or 1, 4.75, 8.5, 12.25, 16. A number on an edge counts above it, on the last edge below.
     expected = {False: ([3, 0, 1, 0], [1, 0, 0, 1]), True: ([1, 2, 0, 1], [0, 1, 0, 1])}[logarithmic]
     outlines = [patch for patch in axes.patches if not patch.get_fill()]
     for outline, counts in zip(outlines, expected, strict=True):
@@ -627,6 +627,6 @@ def test_a_histogram_counts_every_error_once_in_classes_shared_by_all_names(loga
     rendered(axes)
 
 
-def test_a_notebook_can_show_a_figure_without_being_set_up_for_it():
-    """The signature of a PNG file."""
+def test_a_notebook_can_show_a_figure_without_configuration():
+    """The data start with the signature of a PNG file."""
     assert loss_curves(HISTORY).figure._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,4 +1,4 @@
-"""The figures in the README and in the pages are those of the recorded runs."""
+"""The numbers in the README and in the pages are those of the recorded runs."""
 
 import json
 import re
@@ -30,13 +30,13 @@ def block(page, name):
 
 
 def demo_block(capsys):
-    """The text that the command line prints for the recorded demo."""
+    """The output of the command line for the recorded demo."""
     print_report(DEMO["test"], DEMO["data"]["units"], untrained=DEMO["untrained"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     return "\n".join(["```", *lines, "```"]).replace("```\n\n", "```\n")
 
 
-# The paper's errors, eq. 14, all steps and last step (its sections III-B and IV-B).
+# The errors in the paper, eq. 14, for all steps and for the last step (sections III-B and IV-B).
 PAPERS = {
     "rlif-ramberg-osgood": (8.7934e-2, 8.0200e-2),
     "slstm-hardening": (9.3832e-2, 4.0497e-3),
@@ -45,7 +45,7 @@ PAPERS = {
 
 
 def overview_block():
-    """The README's table: the problem and the error of each trained network."""
+    """The table in the README: the problem and the error of each trained network."""
     rows = [
         "| problem | network | error / % | paper's error / % | spikes per neuron and step | training time |",
         "|---|---|---|---|---|---|",
@@ -70,7 +70,7 @@ def overview_block():
 
 
 def models_block():
-    """The table of the trained networks from their metrics."""
+    """The table of the trained networks, from their metrics."""
     rows = [
         "| network | parameters | error, all steps | error, last step | RMSE / deviations | RMSE / MPa | training "
         "time |",
@@ -88,7 +88,7 @@ def models_block():
 
 
 def cyclic_block():
-    """The table of the comparison on cyclic paths from its record."""
+    """The table of the comparison on cyclic paths, from its record."""
     record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
     rows = ["| network | parameters | RMSE / deviations, mean of five seeds |", "|---|---|---|"]
     for row in record["summary"]:
@@ -98,7 +98,7 @@ def cyclic_block():
 
 
 def energy_block():
-    """The table of reduction factors from the recorded tables."""
+    """The table of reduction factors, from the recorded tables."""
     tables = json.loads((ROOT / "profiling" / "results" / "energy" / "energy.json").read_text())["tables"]
     shown = {
         "paper's convention": "as the paper counts",
@@ -122,7 +122,7 @@ def energy_block():
     return "\n".join(rows)
 
 
-# The sizes that the targets for speed refer to.
+# The sizes for which there are targets of speed.
 PROMISED = (
     ("lif", 128, 20, 1024),
     ("lif", 128, 100, 1024),
@@ -136,7 +136,7 @@ PEERS = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "norse": "Norse
 
 
 def speed_block():
-    """Median ratios of the promised sizes: to the matrix products, to Keras's loop, to the fastest other package."""
+    """Median ratios for these sizes: to the matrix products, to Keras's loop, to the fastest other package."""
     cases = {
         (case["kind"], case["units"], case["steps"], case["batch"]): case
         for case in json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())["rounds"]
@@ -175,7 +175,7 @@ def test_the_readme_shows_how_fast_it_is(page):
 
 
 def first_steps_block():
-    """First call and memory of a training step on the longest paths."""
+    """Time of the first call and memory of a training step on the longest paths."""
     record = json.loads((ROOT / "profiling" / "results" / "speed" / "speed.json").read_text())
     rows = [
         "| network, units x steps x paths | first step on a machine / s | first step of a process / s | memory / GiB | "
@@ -202,7 +202,7 @@ def test_the_readme_shows_the_trained_networks():
     assert block(README, "overview") == overview_block()
 
 
-def test_the_quick_start_shows_what_the_demo_prints(capsys):
+def test_the_quick_start_shows_the_output_of_the_demo(capsys):
     assert block(QUICK_START, "demo") == demo_block(capsys)
 
 
@@ -218,7 +218,7 @@ def test_the_page_on_energy_shows_the_reduction_factors():
     assert block(ENERGY, "energy") == energy_block()
 
 
-def test_the_results_state_the_floor_without_memory():
+def test_the_results_state_the_error_without_memory():
     record = json.loads((ROOT / "docs" / "studies" / "cyclic" / "results.json").read_text())
     floor = record["summary"][-1]["RMSE / deviations"]
     assert f"is off by {floor:.2f} standard deviations" in " ".join(RESULTS.split())
@@ -234,7 +234,7 @@ def test_the_demo_is_good_enough():
     assert error(DEMO["test"], "all") < 2.66e-2  # the authors' own network at the paper's settings
 
 
-def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
+def test_the_recorded_runs_have_the_settings_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     epochs = int(re.search(r"^EPOCHS \?= (\d+)$", makefile, re.MULTILINE)[1])
     command = re.search(r"^\t.*kspike-reg (train .*) --epochs \$\(EPOCHS\)", makefile, re.MULTILINE)[1].split()
@@ -245,7 +245,7 @@ def test_the_recorded_runs_have_the_settings_that_the_makefile_gives():
     assert (paper["epochs"], paper["batch_size"], paper["learning_rate"], paper["units"]) == (2000, 1024, 1e-3, 128)
 
 
-def test_the_page_on_hardware_states_what_was_measured():
+def test_the_page_on_hardware_states_the_measurements():
     page = " ".join((ROOT / "docs" / "hardware.md").read_text().split())
     results = ROOT / "profiling" / "results"
     rows = json.loads((results / "bridges.json").read_text())["results"]

@@ -1,4 +1,4 @@
-"""Recorded studies: the findings of the paper hold for ours, our recipe is better, and the records are complete."""
+"""Recorded studies: they confirm the findings of the paper, our recipe is better, and the records are complete."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def error(case, steps="all", metric="mean_relative_error", of="test", space="sta
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_is_that_of_the_current_study(name):
-    """The command would run the same cases with the same settings today."""
+    """The command runs the same cases with the same settings now."""
     results = record(name)
     finished = []
     while len(cases := cases_of(STUDIES[results["study"]], Path(), results["settings"], finished)) > len(finished):
@@ -93,7 +93,7 @@ def test_hardening_error_decreases_with_width():
         assert error(ordered[-1], "last") < error(ordered[0], "last")
 
 
-def test_ramberg_osgood_is_better_than_the_paper_s():
+def test_ramberg_osgood_is_better_than_in_the_paper():
     case = record("ramberg-osgood")["cases"]["rlif"]
     assert error(case) < 8.79e-2
     assert error(case, "last") < 8.02e-2
@@ -104,8 +104,8 @@ def test_elasticity_is_better_than_the_authors_network():
     assert error(record("elasticity-modern")["cases"]["5_steps"]) < 2.66e-2
 
 
-def test_hardening_both_networks_against_the_paper_s():
-    """Better except for the SLSTM at the last step, 5 % above 4.05e-3, and its pointwise error; see docs/results.md."""
+def test_hardening_both_networks_compared_with_the_paper():
+    """Better, except the SLSTM at the last step (5 % above 4.05e-3) and its pointwise error; see docs/results.md."""
     cases = record("hardening-comparison")["cases"]
     assert f"{error(cases['slstm'], metric='mean_pointwise_relative_error'):.2e}" == "1.14e-01"
     assert error(cases["slstm"]) < 9.38e-2

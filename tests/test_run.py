@@ -1,4 +1,4 @@
-"""A run from its configuration to its files, on a task and on a user's own data."""
+"""A run from its configuration to its files, on a task and on data of a user."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_a_run_writes_its_files(finished):
     assert report["training"]["seconds"] == history["seconds"].iloc[-1] > 0
 
 
-def test_the_report_says_how_it_came_about(finished):
+def test_the_report_states_its_settings_and_versions(finished):
     configuration, _, report = finished
     assert report["configuration"]["seed"] == 6
     assert report["configuration"]["units"] == configuration.units
@@ -60,11 +60,11 @@ def test_the_saved_model_has_the_reported_errors_in_physical_units(finished):
     assert evaluation.evaluate(load(folder / "model.keras"), test) == report["test"]
 
 
-def test_the_untrained_network_stands_beside(finished):
+def test_the_report_has_the_errors_of_the_untrained_network(finished):
     _, _, report = finished
     untrained = report["untrained"]["errors"]["standardised"]["mean_relative_error"]["all"]
     assert report["test"]["errors"]["standardised"]["mean_relative_error"]["all"] < untrained
-    assert 0.8 < untrained < 1.3  # a network that knows nothing says about zero, so its relative error is about one
+    assert 0.8 < untrained < 1.3  # an untrained network predicts about zero, so its relative error is about one
 
 
 def test_a_finished_run_is_not_repeated(finished):
@@ -87,7 +87,7 @@ def test_the_same_configuration_gives_the_same_result(finished, tmp_path):
 
 
 def write_own_data(file, offset=0.0):
-    """Two inputs, two outputs, paths of four to nine steps, lines in disorder."""
+    """Two inputs, two outputs, paths of four to nine steps, and shuffled lines."""
     random = np.random.default_rng(8)
     rows = []
     for path in range(40):
@@ -104,7 +104,7 @@ def own(file, **options):
     return Configuration(data=str(file), **columns, **{**SMALL, "kind": "lif"}, **options)
 
 
-def test_a_users_own_paths_of_unequal_length(tmp_path):
+def test_data_of_a_user_with_paths_of_unequal_length(tmp_path):
     file = tmp_path / "bars.csv"
     write_own_data(file)
     report = experiments.run(own(file, early_stopping=2), tmp_path / "run")
@@ -119,7 +119,7 @@ def test_a_users_own_paths_of_unequal_length(tmp_path):
     assert errors["mean_relative_error"]["all"] < 2
 
 
-def test_path_and_step_may_have_names_of_their_own(tmp_path):
+def test_the_columns_of_path_and_step_may_have_other_names(tmp_path):
     write_own_data(tmp_path / "bars.csv")
     table = pd.read_csv(tmp_path / "bars.csv").rename(columns={"path": "specimen", "step": "second"})
     table.to_csv(tmp_path / "renamed.csv", index=False)
@@ -137,7 +137,7 @@ def test_path_and_step_may_have_names_of_their_own(tmp_path):
     assert len(both) == len(table) == len(predicted)
 
 
-def test_scaling_is_fitted_on_the_training_set_alone(tmp_path):
+def test_scaling_is_fitted_on_the_training_set_only(tmp_path):
     file = tmp_path / "bars.csv"
     write_own_data(file)
     configuration = own(file)
@@ -158,7 +158,7 @@ def test_the_same_file_with_other_data_is_another_run(tmp_path):
         experiments.run(own(file), tmp_path / "run")
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_not_changed(tmp_path):
     (tmp_path / "model.keras").write_text("precious")
     with pytest.raises(InputError, match=r"holds model\.keras but no record of a run"):
         experiments.run(Configuration(task="elasticity", **SMALL), tmp_path)
@@ -170,9 +170,9 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
 
 
 def test_a_task_or_a_file_but_not_both():
-    for given in ({}, {"task": "elasticity", "data": "bars.csv"}):
+    for options in ({}, {"task": "elasticity", "data": "bars.csv"}):
         with pytest.raises(InputError, match="either a task or a data file"):
-            Configuration(**given)
+            Configuration(**options)
     with pytest.raises(InputError, match="inputs means nothing for the task"):
         Configuration(task="elasticity", inputs=("strain",))
     with pytest.raises(InputError, match="timesteps means nothing for a data file"):
@@ -190,7 +190,7 @@ STRESSES = ("stress_11", "stress_22", "stress_33")
 
 
 def plane_strain(paths, *, timesteps=6, seed=0, maximum_strain=1e-3):
-    """Two strains grow evenly to ends of either sign, the third is held at zero, so that its stress is not."""
+    """Two strains grow linearly to ends of either sign; the third strain is zero, but its stress is not."""
     ends = np.random.default_rng(seed).uniform(-maximum_strain, maximum_strain, (paths, 1, 3)) * [1.0, 0.5, 0.0]
     strain = ends * np.linspace(0.0, 1.0, timesteps)[:, None]
     return datasets.Paths(
@@ -205,7 +205,7 @@ def plane_strain(paths, *, timesteps=6, seed=0, maximum_strain=1e-3):
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
-    """A run of two epochs on that task, and what it made."""
+    """A run of two epochs on this task, and its results."""
     folder = tmp_path_factory.mktemp("plane")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(datasets.TASKS, "plane-strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
@@ -226,7 +226,7 @@ def test_a_task_of_two_inputs_and_three_outputs_is_trained(plane):
     prediction = evaluation.predict(model, test, outside="ignore")
     assert prediction.shape == test.targets.shape == (11, 6, 3)
     physical = report["test"]["errors"]["physical"]["root_mean_squared_error"]["all"]
-    # The network answers in single precision, and the metric sums in double.
+    # The network computes in single precision, and the metric sums in double precision.
     assert physical == pytest.approx(np.sqrt(np.mean((prediction - test.targets) ** 2)), rel=1e-6)
     for number, name in enumerate(STRESSES):
         alone = report["test"]["errors_by_output"][name]["physical"]["root_mean_squared_error"]["last"]
@@ -248,7 +248,7 @@ def test_the_card_of_several_quantities_names_each(plane):
 
 
 def test_every_plot_draws_every_output(plane):
-    """Each function for each output: its label, and the numbers of that output alone."""
+    """Each function for each output: its label, and only the numbers of this output."""
     folder, _, test = plane
     model = load(folder / "model.keras")
     prediction, spread = evaluation.predict(model, test, outside="ignore", return_spread=True)
@@ -293,7 +293,7 @@ def test_a_table_has_a_row_for_each_output(plane, tmp_path):
 
 
 def test_a_population_for_other_outputs_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    """The paper's 128 population neurons cannot average three outputs evenly; the error names a number that can."""
+    """The paper's 128 population neurons cannot average three outputs evenly; the error names a valid number."""
     monkeypatch.setitem(datasets.TASKS, "plane-strain", datasets.Task(plane_strain, 6, (40, 9, 11)))
     with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
         experiments.run(Configuration(task="plane-strain"), tmp_path / "run")

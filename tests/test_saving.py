@@ -1,4 +1,4 @@
-"""Trained networks by name: those of a folder made for the test, and those that come with the package."""
+"""Trained networks by name: networks in a temporary folder, and those of the package."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from kspike_reg.network.physical import PhysicalModel, in_physical_units, scalin
 
 MODELS = Path(__file__).parents[1] / "models"
 NAMES = sorted(place.name for place in MODELS.iterdir() if place.is_dir() and place.name != "__pycache__")
-LARGEST = 20e6  # bytes of all of them, since every clone and every installation carries them
+LARGEST = 20e6  # bytes of all networks, since every clone and every installation contains them
 
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    """Two trained networks, a folder without a model and a stray file in place of the package's own."""
+    """Two trained networks, a folder without a model and another file instead of the networks of the package."""
     folder = tmp_path / "shelf"
     for name, units in (("lif-steel", 3), ("lif-copper", 5)):
         (folder / name).mkdir(parents=True)
@@ -43,7 +43,7 @@ def test_a_trained_network_is_loaded_by_its_name(shelf):
     assert kspike_reg.load("lif-copper").layers[2].units == 5
 
 
-def test_a_folder_of_that_name_is_not_in_the_way_but_a_file_is(shelf):
+def test_a_file_of_that_name_takes_precedence_but_a_folder_does_not(shelf):
     os.mkdir("lif-steel")
     assert kspike_reg.load("lif-steel").layers[2].units == 3
     Path("lif-copper").write_text("no model", encoding="utf-8")
@@ -52,7 +52,7 @@ def test_a_folder_of_that_name_is_not_in_the_way_but_a_file_is(shelf):
 
 
 @pytest.mark.parametrize("name", ["lif-stel", "empty", "__init__", "..", ""])
-def test_an_unknown_name_is_refused_with_those_there_are(shelf, name):
+def test_an_unknown_name_is_refused_with_the_valid_names(shelf, name):
     with pytest.raises(InputError) as error:
         kspike_reg.load(name)
     expected = f"there is no trained network {name!r}; choose one of lif-copper, lif-steel, or give a .keras file"
@@ -60,12 +60,12 @@ def test_an_unknown_name_is_refused_with_those_there_are(shelf, name):
 
 
 @pytest.mark.parametrize("name", ["models/lif-steel", "./lif-steel", "lif-steel.keras", "lif.steel"])
-def test_what_has_a_folder_or_a_suffix_is_a_file(shelf, name):
+def test_a_name_with_a_folder_or_a_suffix_is_a_file(shelf, name):
     with pytest.raises(InputError, match="there is no such file; expected a model saved as"):
         kspike_reg.load(name)
 
 
-def test_commands_take_names_too(shelf, capfd):
+def test_commands_accept_names(shelf, capfd):
     Path("paths.csv").write_text("path,step,strain,stress\na,0,0.0,1\na,1,1.5,4\nb,0,0,2\nb,1,-3,5\n", encoding="utf-8")
     assert main(["predict", "lif-steel", "--input", "paths.csv", "--output", "predicted.csv"]) == 0
     assert "wrote stress of 2 paths" in capfd.readouterr().out
@@ -75,14 +75,14 @@ def test_commands_take_names_too(shelf, capfd):
     assert "choose one of lif-copper, lif-steel" in capfd.readouterr().err
 
 
-def test_where_no_network_came_along_the_error_says_so(shelf, monkeypatch):
+def test_the_error_states_that_no_network_is_installed(shelf, monkeypatch):
     monkeypatch.setattr(saving, "_shelf", lambda: shelf / "empty")
     assert saving.trained_networks() == ()
     with pytest.raises(InputError, match=r"choose one of \(none came along\), or give"):
         kspike_reg.load("lif-steel")
 
 
-# ------------------------------------------------------------------------- the networks that come with the package
+# ------------------------------------------------------------------------------------- the networks of the package
 
 
 def test_the_package_finds_the_networks_of_the_repository():
@@ -90,7 +90,7 @@ def test_the_package_finds_the_networks_of_the_repository():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_of_the_package_is_whole_and_works_by_its_name(name):
+def test_a_network_of_the_package_is_complete_and_loads_by_its_name(name):
     files = {file.name for file in (MODELS / name).iterdir()}
     assert files == {"model.keras", "metrics.json", "card.md"}
     assert json.loads((MODELS / name / "metrics.json").read_text(encoding="utf-8"))["test"]["errors"]

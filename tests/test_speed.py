@@ -1,4 +1,4 @@
-"""profiling/speed.py runs, and what it compares is comparable. No time is judged here."""
+"""profiling/speed.py runs, and its implementations are comparable. The tests do not judge times."""
 
 import json
 import subprocess
@@ -31,8 +31,8 @@ by_kind = pytest.mark.parametrize("case", CASES, ids=speed.KINDS)
 
 
 @by_kind
-def test_matrix_products_are_those_of_the_networks_synapses(case):
-    """The energy profiler, which was written independently, counts the same connections in each layer."""
+def test_matrix_products_are_those_of_the_synapses_of_the_network(case):
+    """The energy profiler is independent code and counts the same connections in each layer."""
     model = keras_networks.Ours(case).model
     counted = []
     for layer in filter(lambda layer: isinstance(layer, NeuronLayer), model.layers):
@@ -43,8 +43,8 @@ def test_matrix_products_are_those_of_the_networks_synapses(case):
 
 
 @by_kind
-def test_the_matrix_products_that_run_are_those_that_are_counted(case, monkeypatch):
-    """Counted by the shapes of every product while it is traced."""
+def test_the_matrix_products_that_run_are_the_counted_ones(case, monkeypatch):
+    """The test counts the shapes of all products during tracing."""
     module = keras_networks.matmul
     matmul, traced = module.tf.matmul, []
 
@@ -74,7 +74,7 @@ def test_recurrent_matrix_products_agree_in_both_forms(transposed):
 
 
 @by_kind
-def test_naive_network_gives_the_outputs_of_ours(case):
+def test_the_naive_network_has_the_same_outputs_as_ours(case):
     ours, naive = keras_networks.Ours(case).model, keras_networks.Naive(case).model
     assert not any(isinstance(layer, NeuronLayer) for layer in naive.layers)
     inputs, _ = case.data()
@@ -100,17 +100,17 @@ def test_spike_rates_are_those_of_the_emitted_spikes():
     assert 0 < min(expected) < 1
     rates = ours.spike_rates()
     assert len(rates) == 3, "the last layer fires too, although it emits its membranes"
-    np.testing.assert_allclose(rates[:2], expected, rtol=1e-6)  # a mean in single precision
+    np.testing.assert_allclose(rates[:2], expected, rtol=1e-6)  # means in single precision
 
 
 def difference(peer, kind, u):
-    """How many weights more than ours a peer's network of three hidden layers has, as its docstring says."""
+    """The number of weights by which a peer's network of three hidden layers exceeds ours, as in its docstring."""
     return {
         ("snntorch", "lif"): 0,
         ("snntorch", "rlif"): 3 * u,  # biases of the recurrent projections
         ("snntorch", "slstm"): 3 * 4 * u,  # a second bias
         ("spikingjelly", "lif"): 3 * (1 - 2 * u) - 2 * u,  # one decay a layer, no thresholds; readout's decays fixed
-        # the same, and an additional projection in the first layer, whose recurrent container needs `u` inputs
+        # the same, and one more projection in the first layer, whose recurrent container needs `u` inputs
         ("spikingjelly", "rlif"): 3 * (1 - 2 * u) - 2 * u + u * u + u,
         ("norse", "lif"): 0,
         ("norse", "rlif"): -3 * u,  # no biases
@@ -162,7 +162,7 @@ np.save(file + ".outputs.npy", outputs)
 @pytest.mark.skipif("snntorch" not in PEERS, reason="needs the extra bench")
 @by_kind
 def test_snntorch_network_is_the_same_network(case, tmp_path):
-    """With our weights, and with decays and thresholds that differ between neurons, it gives our outputs."""
+    """With our weights, and with different decays and thresholds for each neuron, the outputs are the same."""
     model = keras_networks.Ours(case).model
     random = np.random.default_rng(2)
     for weight in model.weights:
@@ -236,7 +236,7 @@ def test_times_are_recorded_by_spike_rate(tmp_path):
     assert (tmp_path / "speed.md").read_text(encoding="utf-8").count("| slstm |") == len(rows)
 
 
-def test_memory_and_first_call_are_those_of_a_new_process():
+def test_memory_and_first_call_are_measured_in_a_new_process():
     case = CASES[0].as_dictionary()
     with Process("keras") as process:
         small = process.ask("fresh", name="kspike_reg", case=case)
@@ -252,7 +252,7 @@ def test_our_first_call_is_measured_without_and_with_machine_code_on_disk(tmp_pa
     monkeypatch.setattr(speed_record, "environment", lambda: {"device": "cpu"})
     monkeypatch.setattr(speed_parts, "names_in", lambda process, kind: ["matmul", "kspike_reg"])
     record = speed_record.Record(tmp_path / "speed.json", seconds=0)
-    for _ in range(2):  # the second call has nothing left to measure
+    for _ in range(2):  # the second call measures nothing
         speed_parts.fresh(record, "lif", CASES[:1])
         assert [row["implementation"] for row in record.content["fresh"]] == [speed_parts.EMPTY_CACHE, "kspike_reg"]
     for row in record.content["fresh"]:
@@ -283,7 +283,7 @@ def test_a_failed_implementation_is_reported_and_the_others_continue():
     assert {label: len(of) for label, of in times["training"].items()} == {"matmul": speed_record.ROUNDS[0]}
 
 
-def test_the_death_of_a_process_is_reported():
+def test_a_process_that_dies_is_reported():
     with Process("keras") as process:
         process.child.kill()
         with pytest.raises(ImplementationError, match="keras process died"):

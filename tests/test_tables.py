@@ -1,4 +1,4 @@
-"""Tables as text to read and as files to compute with."""
+"""Tables as text for readers and as files for computations."""
 
 import csv
 import os
@@ -25,12 +25,12 @@ TABLE = pd.DataFrame(
     [
         (None, ""),
         ("below it", "below it"),
-        # Whole numbers are whole, whatever their size.
+        # Integers of any size are written in full.
         (0, "0"),
         (12_345_678, "12345678"),
         (-3, "-3"),
         (True, "True"),
-        # Three digits, all of those before the point.
+        # Three digits, but all digits before the point.
         (0.0, "0"),
         (2.0, "2"),
         (0.12345, "0.123"),
@@ -42,7 +42,7 @@ TABLE = pd.DataFrame(
         (1234.5678, "1235"),
         (-54321.9, "-54322"),
         (999_999.4, "999999"),
-        # Very small and very large ones by their power of ten.
+        # Very small and very large numbers with a power of ten.
         (0.0999, "9.99e-02"),
         (-1.2345e-9, "-1.23e-09"),
         (1e6, "1.00e+06"),
@@ -50,7 +50,7 @@ TABLE = pd.DataFrame(
         (float("nan"), "undefined"),
         (float("inf"), "inf"),
         (-float("inf"), "-inf"),
-        # pandas hands out NumPy's numbers.
+        # pandas returns NumPy's numbers.
         (np.float64(0.12345), "0.123"),
         (np.float64("nan"), "undefined"),
         (np.int64(12_345_678), "12345678"),
@@ -63,7 +63,7 @@ def test_a_cell(value, text):
 @pytest.mark.parametrize(
     ("value", "expected"), [(None, True), (3, True), (0.5, True), (np.int64(3), True), ("3", False)]
 )
-def test_what_stands_to_the_right(value, expected):
+def test_alignment_to_the_right(value, expected):
     assert is_number(value) is expected
 
 
@@ -77,8 +77,8 @@ def test_markdown():
     ]
 
 
-def test_latex_escapes_what_means_something_and_aligns_numbers_to_the_right():
-    """Empty cells are numbers that are not there; underscores, ampersands and percents would break a LaTeX run."""
+def test_latex_escapes_special_characters_and_aligns_numbers_to_the_right():
+    """Empty cells are missing numbers; underscores, ampersands and percent signs would break a LaTeX run."""
     assert latex(TABLE).splitlines() == [
         r"\begin{tabular}{lrr}",
         r"\toprule",
@@ -92,7 +92,7 @@ def test_latex_escapes_what_means_something_and_aligns_numbers_to_the_right():
     ]
 
 
-def test_a_column_with_a_single_word_stands_to_the_left():
+def test_a_column_with_a_single_word_is_aligned_to_the_left():
     table = pd.DataFrame({"for one path": [0.5, "not counted"], "device": [1.0, None]}, dtype=object)
     assert latex(table).startswith(r"\begin{tabular}{lr}")
 
@@ -106,7 +106,7 @@ def test_the_files_of_a_table(tmp_path):
 
 
 def test_csv_keeps_every_digit(tmp_path):
-    """Written and read again, a double is the same double, and a whole number of any size is whole."""
+    """Doubles are equal after writing and reading, and integers of any size stay integers."""
     numbers = [*np.random.default_rng(3).normal(size=40) * 10.0 ** np.arange(-20, 20), 0.1, 1 / 3, 5e-324]
     table = pd.DataFrame({"joules": numbers, "count": [2**60 + number for number in range(43)]}, dtype=object)
     write_table(table, tmp_path, "exact")
@@ -116,20 +116,20 @@ def test_csv_keeps_every_digit(tmp_path):
     assert [int(count) for _, count in rows] == [2**60 + number for number in range(43)]
 
 
-def test_csv_leaves_empty_what_is_not_there_and_quotes_commas(tmp_path):
+def test_csv_has_empty_cells_for_missing_values_and_quotes_commas(tmp_path):
     table = pd.DataFrame({"rate": [0.5, None], "source": ["a, b", 'say "x"']}, dtype=object)
     write_table(table, tmp_path, "cells")
     assert (tmp_path / "cells.csv").read_text() == 'rate,source\n0.5,"a, b"\n,"say ""x"""\n'
 
 
-def test_a_table_replaces_the_one_before_it(tmp_path):
+def test_a_table_replaces_the_previous_one(tmp_path):
     write_table(TABLE, tmp_path, "energies")
     write_table(TABLE[:1], tmp_path, "energies")
     assert (tmp_path / "energies.csv").read_text() == f"layer_name,count,energy / nJ\nlif_1,12345678,{2 / 3!r}\n"
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+def test_the_error_names_a_folder_that_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match=r"absent/energies\.csv: cannot be written"):
         write_table(TABLE, tmp_path / "absent", "energies")
     (tmp_path / "file").write_text("old")
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is closed to the superuser")
-def test_a_folder_without_permission_is_named(tmp_path):
+def test_the_error_names_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(InputError, match=r"energies\.csv: cannot be written"):

@@ -1,7 +1,7 @@
-"""The stored tutorials are small, clean and complete, and running them again gives the same key numbers.
+"""The stored tutorials are small, clean and complete, and running them gives the same key numbers.
 
-Running takes minutes for each tutorial and needs the extra `tutorials`; `make tutorials` does it. A cell tagged "check"
-prints key numbers. Its first line states how far the numbers of another machine may differ from the stored ones.
+`make tutorials` runs them; it takes minutes for each tutorial and needs the extra `tutorials`. A cell tagged "check"
+prints key numbers. Its first line states how much the numbers of another machine may differ from the stored ones.
 """
 
 import json
@@ -45,13 +45,13 @@ def printed(cell):
 
 
 def checks(content):
-    """Return the printed text of each cell tagged "check", and the tolerance that its first line states."""
+    """Return the printed text of each cell tagged "check" and the tolerance in its first line."""
     tagged = [cell for cell in codes(content) if "check" in cell["metadata"].get("tags", ())]
     return [(printed(cell), int(TOLERANCE.match("".join(cell["source"]))[1]) / 100) for cell in tagged]
 
 
 def agree(stored, found, tolerance):
-    """Return whether two texts differ only in numbers, each within the tolerance or one unit of its last digit."""
+    """Return whether two texts differ only in numbers, each by the tolerance or one unit of its last digit at most."""
     if NUMBER.split(stored) != NUMBER.split(found):
         return False
     for one, other in zip(NUMBER.findall(stored), NUMBER.findall(found), strict=True):
@@ -80,7 +80,7 @@ def test_there_are_tutorials():
         ("lif_1: 0.57, True", 0.1, False),
         ("lif_1: -0.50, True", 0.1, False),
         ("lif_1: 0.50, False", 0.1, False),
-        ("lif_2: 0.50, True", 0.9, False),  # the digit belongs to a name
+        ("lif_2: 0.50, True", 0.9, False),  # the digit is part of a name
         ("lif_1: 0.50", 0.1, False),
     ],
 )

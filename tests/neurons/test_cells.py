@@ -1,4 +1,4 @@
-"""Each cell in `keras.layers.RNN` against the NumPy loops, and each layer against `keras.layers.RNN` of its cell."""
+"""Each cell in `keras.layers.RNN` compared with NumPy loops, and each layer with `keras.layers.RNN` of its cell."""
 
 from typing import NamedTuple
 
@@ -63,11 +63,11 @@ def with_weights(recurrent, features, seed):
 
 
 def assert_fires_now_and_then(spikes):
-    assert set(np.unique(spikes)) == {0.0, 1.0}, "the spikes are all alike, the test compares nothing"
+    assert set(np.unique(spikes)) == {0.0, 1.0}, "all spikes are equal, so the test is vacuous"
 
 
 def assert_clear_of_the_threshold(membranes, threshold):
-    """Rounding must not decide over a spike, or the comparison of spikes would be one of rounding."""
+    """Rounding must not decide over a spike, because the test compares spikes exactly."""
     assert np.min(np.abs(membranes - threshold)) > ROUNDING
 
 
@@ -79,7 +79,7 @@ def every_neuron_once_and_the_papers_thrice():
 
 @pytest.mark.parametrize(("name", "seed"), list(every_neuron_once_and_the_papers_thrice()))
 def test_a_cell_in_keras_rnn_follows_the_numpy_loop(name, seed):
-    """Spikes identical, membranes up to rounding; the loop runs in float64. All membranes are seen on one seed."""
+    """Identical spikes, membranes equal up to rounding; the loop runs in float64. One seed compares all membranes."""
     neuron = NEURONS[name]
     batch, time, features, units = SHAPES[seed]
     inputs = paths(seed, batch, time, features)
@@ -115,7 +115,7 @@ def test_a_leaky_integrator_in_keras_rnn_follows_the_numpy_loop(seed):
 
 @pytest.mark.parametrize("name", ["lif-subtract", "rlif-dense-subtract", "slstm-subtract"])
 def test_a_cell_returns_its_state_with_the_output_first(name):
-    """[spikes, membrane, ...] or [membrane, spikes, ...]; the carry of an SLSTM comes last."""
+    """[spikes, membrane, ...] or [membrane, spikes, ...]; the carry of an SLSTM is last."""
     neuron = NEURONS[name]
     inputs = paths(0, 3, 11, 2)
     for output in ("spikes", "membrane"):
@@ -132,7 +132,7 @@ def test_a_cell_returns_its_state_with_the_output_first(name):
             np.testing.assert_allclose(state, values, atol=ROUNDING)
 
 
-# A layer lays out its loop up to 32 steps where there is no mask.
+# A layer unrolls its loop up to 32 steps if there is no mask.
 @pytest.mark.parametrize(
     ("time", "masked"),
     [(11, False), (32, False), (33, False), (11, True), (40, True)],
@@ -140,7 +140,7 @@ def test_a_cell_returns_its_state_with_the_output_first(name):
 )
 @pytest.mark.parametrize("name", ["lif-subtract", "rlif-dense-subtract", "rlif-one_to_one-zero", "slstm-subtract"])
 def test_a_layer_equals_keras_rnn_of_its_cell(name, time, masked):
-    """Spikes identical at every step, final states up to rounding; masks with a gap, a late start, an early end."""
+    """Spikes are identical at every step, final states up to rounding; masks have a gap, a late start, an early end."""
     neuron = NEURONS[name]
     inputs = paths(time, 3, time, 2)
     mask = None
@@ -157,7 +157,7 @@ def test_a_layer_equals_keras_rnn_of_its_cell(name, time, masked):
     np.testing.assert_array_equal(spikes, expected)
     assert len(states) == len(expected_states) >= 2
     for state, expected_state in zip(states, expected_states, strict=True):
-        # One product over all steps and one for each step may sum in another order: some last bits.
+        # One product over all steps and one for each step may sum in another order, which changes some last bits.
         np.testing.assert_allclose(state, expected_state, atol=ROUNDING)
 
 
@@ -177,8 +177,8 @@ def test_a_leaky_integrator_equals_keras_rnn_of_its_cell(time):
 
 @pytest.mark.parametrize("unroll", [None, True, False])
 @pytest.mark.parametrize("time", [7, 35])
-def test_the_loop_may_be_laid_out_or_not(unroll, time):
-    """The choice of the loop changes no spike."""
+def test_unrolling_is_optional(unroll, time):
+    """Unrolling the loop changes no spike."""
     inputs = paths(time, 3, time, 2)
     layer, weights = with_weights(LIF(5, unroll=unroll, return_sequences=True), 2, seed=1)
     spikes, _ = loops.lif(inputs, weights)
@@ -187,8 +187,8 @@ def test_the_loop_may_be_laid_out_or_not(unroll, time):
 
 
 @pytest.mark.parametrize("layer", [LIF, RLIF, SLSTM, LeakyIntegrator])
-def test_without_a_bias_the_currents_are_the_products_alone(layer):
-    """The layer without bias equals the one with a bias of zero, and has one weight less."""
+def test_without_a_bias_the_currents_are_only_the_products(layer):
+    """The layer without bias equals the layer with a bias of zero and has one weight less."""
     inputs = paths(3, 3, 6, 2)
     bare, weights = with_weights(layer(5, use_bias=False, return_sequences=True), 2, seed=3)
     assert "bias" not in weights
@@ -201,8 +201,8 @@ def test_without_a_bias_the_currents_are_the_products_alone(layer):
 
 @pytest.mark.parametrize("layer", [LIF, RLIF, SLSTM, LeakyIntegrator])
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_states_are_observed_at_every_step_whatever_the_layer_emits(layer, wrapped):
-    """Against the cell, stepped by hand; the layer returns its last step alone, or runs as `keras.layers.RNN`."""
+def test_states_are_observed_at_every_step_for_any_output(layer, wrapped):
+    """Compared with a loop over the cell; the layer returns only its last step, or runs as `keras.layers.RNN`."""
     inputs = paths(5, 3, 9, 2)
     options = {} if layer is LeakyIntegrator else {"output": "membrane"}
     neurons, _ = with_weights(layer(5, **options), 2, 5)
@@ -215,13 +215,13 @@ def test_states_are_observed_at_every_step_whatever_the_layer_emits(layer, wrapp
     assert list(found) == list(cell.state_names)
     for name in cell.state_names:
         expected = np.stack([getattr(state, name) for state in trace], axis=1)
-        # Matrix products of one step and of all steps may sum in other orders: a few roundings of float32.
+        # Matrix products of one step and of all steps may sum in different orders: a few roundings of float32.
         np.testing.assert_allclose(numpy_of(found[name]), expected, rtol=0, atol=2e-6)
     if cell.fires:
         assert_fires_now_and_then(numpy_of(found["spikes"]))
 
 
-def test_an_unknown_state_is_refused_with_those_there_are():
+def test_an_unknown_state_is_refused_with_the_valid_names():
     with pytest.raises(InputError, match=r"SLSTMCell: expected names among the states 'spikes', 'membrane', 'carry'"):
         observe(with_weights(SLSTM(4), 2, 5)[0], paths(5, 3, 9, 2), ("carries",))
 
@@ -237,13 +237,13 @@ def test_a_cell_starts_from_zeros_in_its_precision(cell, states):
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="on PyTorch every loop runs step by step")
 @pytest.mark.parametrize(
-    ("time", "options", "laid_out"),
+    ("time", "options", "unrolled"),
     [(32, {}, True), (33, {}, False), (33, {"unroll": True}, True), (32, {"unroll": False}, False)],
 )
-def test_loops_of_up_to_32_steps_are_laid_out(monkeypatch, time, options, laid_out):
-    """A laid-out loop traces the recurrence once for each step, a symbolic one for each graph alone.
+def test_loops_of_up_to_32_steps_are_unrolled(monkeypatch, time, options, unrolled):
+    """An unrolled loop traces the recurrence once for each step, a symbolic loop once for each graph.
 
-    So it is for neurons without a kernel for the compiled engine.
+    This holds for neurons without a kernel for the compiled engine.
     """
     traced = []
     monkeypatch.delitem(KERNELS, "lif")
@@ -252,7 +252,7 @@ def test_loops_of_up_to_32_steps_are_laid_out(monkeypatch, time, options, laid_o
     start = keras.Input((time, 2))
     model = keras.Model(start, LIF(3, **options)(start))
     model.predict(np.zeros((1, time, 2), "float32"), verbose=0)
-    if laid_out:
+    if unrolled:
         assert len(traced) >= time
     else:
         assert 1 <= len(traced) < time

@@ -1,4 +1,4 @@
-"""Gradients: finite differences where the network is smooth, values worked by hand where it fires."""
+"""Gradients: finite differences for smooth networks, values worked by hand for networks that fire."""
 
 import math
 
@@ -16,8 +16,8 @@ pytestmark = torch_arrays
 BATCH, TIME, FEATURES, UNITS = 2, 4, 3, 2
 
 
-# Central differences err by step^2 / 6 times the third derivative, and by the rounding of the loss over the step.
-# Keras computes float64 in double precision on TensorFlow alone: elsewhere its type promotion stops at float32.
+# The error of central differences is step^2 / 6 times the third derivative, plus the rounding of the loss over the
+# step. Only on TensorFlow does Keras compute in float64; on other backends its type promotion stops at float32.
 DOUBLE = keras.backend.backend() == "tensorflow"
 DTYPE, STEP = ("float64", 1e-5) if DOUBLE else ("float32", 1e-2)
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-7} if DOUBLE else {"rtol": 5e-3, "atol": 2e-3}
@@ -38,9 +38,9 @@ TOLERANCE = {"rtol": 1e-6, "atol": 1e-7} if DOUBLE else {"rtol": 5e-3, "atol": 2
     ids=lambda value: value.__name__ if isinstance(value, type) else "-".join(map(str, value.values())) or "plain",
 )
 def test_below_the_threshold_gradients_equal_finite_differences(neuron, options):
-    """All weights, decay and all four gates included; thresholds of 50 keep every neuron silent and so smooth."""
+    """All weights, also the decay and all four gates; with thresholds of 50 all neurons are silent, hence smooth."""
     if neuron is not LeakyIntegrator:
-        # The window is exactly zero so far below the threshold, other surrogates nearly.
+        # The window is exactly zero so far below the threshold; other surrogates are nearly zero.
         options = options | {"output": "membrane", "surrogate": "boxcar"}
     layer = neuron(UNITS, return_sequences=True, dtype=DTYPE, **options)
     layer.build((None, None, FEATURES))
@@ -49,14 +49,14 @@ def test_below_the_threshold_gradients_equal_finite_differences(neuron, options)
     weights = np.linspace(0.5, 1.5, BATCH * TIME * UNITS).reshape(BATCH, TIME, UNITS).astype(DTYPE)
 
     def loss():
-        """Over all outputs with unequal weights, squared so that no gradient is constant."""
+        """A sum of squares of all outputs with unequal weights, so that no gradient is constant."""
         return ops.sum(ops.multiply(ops.square(layer(inputs)), weights))
 
     found = gradients(loss, layer.trainable_weights)
     assert len(found) >= 2
     for variable, gradient in zip(layer.trainable_weights, found, strict=True):
         if variable.name == "threshold" or (variable.name == "recurrent_kernel" and neuron is RLIF):
-            np.testing.assert_array_equal(gradient, 0, err_msg=variable.name)  # without a spike nothing depends on them
+            np.testing.assert_array_equal(gradient, 0, err_msg=variable.name)  # only spikes depend on them
             continue
         assert np.all(np.abs(gradient) > 1e-6), f"the loss hardly depends on {variable.name}"
         expected = finite_differences(loss, variable, STEP)
@@ -64,7 +64,7 @@ def test_below_the_threshold_gradients_equal_finite_differences(neuron, options)
 
 
 def phi(distance):
-    """The default surrogate derivative, equation 9."""
+    """The default surrogate derivative (equation 9)."""
     return 1 / (1 + (math.pi * distance) ** 2)
 
 
@@ -106,7 +106,7 @@ def test_gradients_through_spikes_worked_by_hand():
 
 
 def test_gradients_through_the_reset_spike_worked_by_hand():
-    """With detach_reset=False, U[2] = ... - threshold S[1] hands on -threshold dS[1] too:
+    """With detach_reset=False, U[2] = ... - threshold S[1] also passes on -threshold dS[1]:
 
     dL/dw = p1 * 1.5 + 3 p2 (0.5 * 1.5 + 0.6 - p1 * 1.5)
     dL/db = p1 + 3 p2 (1.5 - p1)
@@ -146,7 +146,7 @@ def test_gradients_through_the_reset_to_zero_worked_by_hand(detach_reset):
 
 
 def test_gradients_through_recurrent_spikes_worked_by_hand():
-    """RLIF with V = 0.4: U[2] = 0.23 + 0.4 = 0.63. Detached is the reset alone, V hands its gradient on:
+    """RLIF with V = 0.4: U[2] = 0.23 + 0.4 = 0.63. Only the reset is detached; V passes its gradient on:
 
     dL/dV = 3 p2 S[1]
     dL/dw = p1 * 1.5 + 3 p2 (0.5 * 1.5 + 0.6 + 0.4 p1 * 1.5)
@@ -165,7 +165,7 @@ def test_gradients_through_recurrent_spikes_worked_by_hand():
 
 
 def slstm_gradients(**options):
-    """One neuron that hears no input: gates by the bias alone, threshold 0.2, the loss is h[2].
+    """One neuron without input: the bias alone sets the gates, the threshold is 0.2, the loss is h[2].
 
     sigmoid(i) = 3/4, sigmoid(f) = 1/2, tanh(g) = 3/5, sigmoid(o) = 4/5: c[1] = 0.45, h[1] = 0.8 tanh(0.45) fires.
     """
@@ -186,7 +186,7 @@ def slstm_gradients(**options):
 
 
 def test_gradients_of_an_slstm_into_its_threshold_worked_by_hand():
-    """h[2] = o tanh(c[2]) - threshold S[1], so -S[1] = -1, and - threshold dS[1] where the reset is not detached:
+    """h[2] = o tanh(c[2]) - threshold S[1], so -S[1] = -1, and - threshold dS[1] if the reset is not detached:
 
     dS[1]/dthreshold = -phi(h[1] - 0.2).
     """
@@ -197,7 +197,7 @@ def test_gradients_of_an_slstm_into_its_threshold_worked_by_hand():
 
 @pytest.mark.parametrize("neuron", [LIF, RLIF, SLSTM])
 def test_every_weight_gets_a_gradient_through_a_spike(neuron):
-    """In a layer that fires now and then, a loss on the spikes moves every weight, and each neuron's threshold."""
+    """In a layer that fires now and then, a loss on the spikes changes every weight and each neuron's threshold."""
     layer = neuron(5, return_sequences=True)
     layer.build((None, None, 2))
     assign(layer.cell, draw(layer.cell, 2, seed=2))

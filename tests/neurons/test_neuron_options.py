@@ -1,4 +1,4 @@
-"""Constructor options: what they do, what is refused, and what help() shows."""
+"""Constructor options: their effects, invalid values, and the output of help()."""
 
 import inspect
 import math
@@ -38,11 +38,11 @@ def built(layer, features=FEATURES):
     return layer
 
 
-# What training does to the weights
+# Weights during training
 
 
 def fit_hard(layer, seed=0):
-    """A few large steps of gradient descent on random targets; returns the weights by name after every step."""
+    """Train with a few large steps on random targets; returns the weights by name after every step."""
     generator = np.random.default_rng(seed)
     inputs = generator.normal(0.3, 1.0, (BATCH, TIME, FEATURES)).astype("float32")
     targets = generator.normal(0.0, 2.0, (BATCH, TIME, UNITS)).astype("float32")
@@ -60,17 +60,17 @@ def fit_hard(layer, seed=0):
 
 
 def test_training_keeps_the_decay_in_its_interval_and_the_threshold_above_zero():
-    """The same steps without the constraints leave the intervals, so the constraints do it."""
+    """Without the constraints the same steps leave the intervals, so the constraints are necessary."""
     options = {"return_sequences": True, "seed": 0, "kernel_initializer": 0.4, "decay_initializer": 0.5}
     free = fit_hard(LIF(UNITS, **options, decay_constraint=None, threshold_constraint=None))
     assert not all(np.all((step["decay"] >= 0) & (step["decay"] <= 1)) for step in free)
     assert not all(np.all(step["threshold"] > 0) for step in free)
-    kept = fit_hard(LIF(UNITS, **options))
-    assert not np.array_equal(kept[0]["decay"], kept[-1]["decay"])
-    for step in kept:
+    constrained = fit_hard(LIF(UNITS, **options))
+    assert not np.array_equal(constrained[0]["decay"], constrained[-1]["decay"])
+    for step in constrained:
         assert np.all((step["decay"] >= 0) & (step["decay"] <= 1))
         assert np.all(step["threshold"] >= np.float32(SMALLEST_THRESHOLD))
-    assert any(np.any(step["threshold"] == np.float32(SMALLEST_THRESHOLD)) for step in kept)
+    assert any(np.any(step["threshold"] == np.float32(SMALLEST_THRESHOLD)) for step in constrained)
 
 
 def test_the_smallest_threshold_is_above_zero_in_half_precision():
@@ -91,7 +91,7 @@ def test_decay_and_threshold_may_be_fixed():
         np.testing.assert_array_equal(first[name], last[name])
 
 
-def test_a_layer_that_is_not_trainable_trains_nothing():
+def test_a_layer_that_is_not_trainable_has_no_trainable_weights():
     layer = built(SLSTM(UNITS, trainable=False))
     assert layer.trainable_weights == []
     assert len(layer.non_trainable_weights) >= 4
@@ -106,7 +106,7 @@ def test_an_interval_clips():
     assert repr(Interval(-0.5, 1.5)) == "Interval(-0.5, 1.5)"
 
 
-def test_an_interval_travels_through_its_config():
+def test_an_interval_survives_its_config():
     for interval in (Interval(-0.5, 1.5), Interval(lower=0.25)):
         copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(interval))
         assert isinstance(copy, Interval)
@@ -119,11 +119,11 @@ def test_an_empty_interval_is_refused(bounds):
         Interval(*bounds)
 
 
-# What the weights start from
+# Initial weights
 
 
 def test_weights_start_as_in_the_paper():
-    """Decays and thresholds at 0.1, the thresholds of an SLSTM anywhere in [0, 1)."""
+    """Decays and thresholds start at 0.1, the thresholds of an SLSTM anywhere in [0, 1)."""
     for layer in (LIF(7), RLIF(7)):
         weights = {weight.name: numpy_of(weight) for weight in built(layer).weights}
         np.testing.assert_array_equal(weights["decay"], np.full(7, 0.1, "float32"))
@@ -133,7 +133,7 @@ def test_weights_start_as_in_the_paper():
     keras.utils.set_random_seed(1)
     threshold = numpy_of(built(SLSTM(200)).cell.threshold)
     assert np.all((threshold >= 0) & (threshold < 1))
-    # The mean and the deviation of 200 uniform numbers, 0.5 and 1 / sqrt(12), within five standard errors.
+    # Mean and deviation of 200 uniform numbers, 0.5 and 1 / sqrt(12), within five standard errors.
     assert threshold.mean() == pytest.approx(0.5, abs=0.1)
     assert threshold.std() == pytest.approx(1 / math.sqrt(12), abs=0.06)
 
@@ -156,13 +156,13 @@ def test_a_number_stands_for_a_constant_initializer():
         np.testing.assert_array_equal(found[name], np.full(found[name].shape, value, "float32"))
 
 
-def test_an_initializer_may_be_one_of_keras():
+def test_keras_initializers_are_accepted():
     decay = numpy_of(built(LIF(50, decay_initializer=keras.initializers.RandomUniform(0.6, 0.7, seed=1))).cell.decay)
     assert np.all((decay >= 0.6) & (decay < 0.7))
     assert len(np.unique(decay)) > 40
 
 
-def test_the_recurrent_kernel_of_rlif_starts_by_its_recurrence():
+def test_the_initializer_of_the_recurrent_kernel_of_rlif_depends_on_the_recurrence():
     """Dense: an orthogonal matrix; one to one: a vector, which cannot be orthogonal."""
     dense = numpy_of(built(RLIF(UNITS)).cell.recurrent_kernel)
     np.testing.assert_allclose(dense @ dense.T, np.eye(UNITS), atol=1e-5)  # float32
@@ -177,13 +177,13 @@ FORGETFUL = np.repeat([0.0, 1.0, 0.0, 0.0], UNITS)
 def test_the_forget_gate_of_an_slstm_starts_open():
     np.testing.assert_array_equal(numpy_of(built(SLSTM(UNITS)).cell.bias), FORGETFUL)
     np.testing.assert_array_equal(numpy_of(built(SLSTM(UNITS, unit_forget_bias=False)).cell.bias), 0 * FORGETFUL)
-    expected = np.where(FORGETFUL == 1, 1.0, 0.25)  # at one whatever the others start from, as in keras.layers.LSTM
+    expected = np.where(FORGETFUL == 1, 1.0, 0.25)  # one for any initializer of the others, as in keras.layers.LSTM
     np.testing.assert_array_equal(numpy_of(built(SLSTM(UNITS, bias_initializer=0.25)).cell.bias), expected)
     assert built(SLSTM(UNITS, use_bias=False)).cell.bias is None
 
 
-def test_the_forget_gate_starts_open_where_fit_builds_the_layer():
-    """A model without an input builds its layers inside fit, on symbols; the weights must start the same, and train."""
+def test_the_forget_gate_starts_open_if_fit_builds_the_layer():
+    """A model without an input builds its layers inside fit, on symbols; the initial weights must be the same."""
     inputs = np.random.default_rng(0).normal(size=(BATCH, TIME, FEATURES)).astype("float32")
     model = keras.Sequential([SLSTM(UNITS, output="membrane", return_sequences=True)])
     assert not model.built
@@ -195,11 +195,11 @@ def test_the_forget_gate_starts_open_where_fit_builds_the_layer():
     assert not np.array_equal(numpy_of(model.layers[0].cell.bias), FORGETFUL)
 
 
-# What is added to the loss
+# Additional losses
 
 
 def test_regularizers_add_their_losses():
-    """One factor for each weight, l2(w) = factor * sum(w^2); the sum tells whether each acts on its own weight."""
+    """One factor for each weight, l2(w) = factor * sum(w^2); the sum shows whether each acts on its own weight."""
     factors = {"kernel": 0.1, "bias": 0.2, "decay": 0.3, "threshold": 0.4, "recurrent": 0.5}
     options = {f"{name}_regularizer": keras.regularizers.L2(factor) for name, factor in factors.items()}
     layer = built(RLIF(UNITS, **options))
@@ -214,7 +214,7 @@ def test_regularizers_add_their_losses():
     assert built(RLIF(UNITS)).losses == []
 
 
-def test_an_activity_regularizer_sees_the_outputs():
+def test_an_activity_regularizer_receives_the_outputs():
     layer = LIF(UNITS, return_sequences=True, activity_regularizer=keras.regularizers.L1(0.5))
     built(layer)
     assign(layer.cell, draw(layer.cell, FEATURES, seed=3))
@@ -227,7 +227,7 @@ def test_an_activity_regularizer_sees_the_outputs():
 
 
 def integrator(**options):
-    """Leaky integrators that show their inputs: identity kernel, no memory."""
+    """Leaky integrators that return their inputs: identity kernel, no memory."""
     layer = LeakyIntegrator(40, use_bias=False, decay_initializer=0, return_sequences=True, **options)
     built(layer, features=40)
     layer.cell.kernel.assign(np.eye(40))
@@ -237,14 +237,14 @@ def integrator(**options):
 ONES = np.ones((BATCH, TIME, 40), "float32")
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_in_training_only():
     layer = integrator(dropout=0.25, seed=1)
     np.testing.assert_array_equal(numpy_of(layer(ONES)), ONES)
     np.testing.assert_array_equal(numpy_of(layer(ONES, training=False)), ONES)
     trained = numpy_of(layer(ONES, training=True))
-    kept = np.float32(1 / 0.75)
-    np.testing.assert_allclose(np.unique(trained), [0, kept], rtol=1e-6)  # a division in float32
-    # 120 draws at probability one quarter: 30 with a deviation of 4.7, here within five of them.
+    scale = np.float32(1 / 0.75)
+    np.testing.assert_allclose(np.unique(trained), [0, scale], rtol=1e-6)  # a division in float32
+    # 120 draws with probability one quarter: 30 with a deviation of 4.7; the bounds are five deviations.
     assert 6 < np.sum(trained[:, 0] == 0) < 54
 
 
@@ -282,7 +282,7 @@ def test_dropout_of_a_layer_is_that_of_its_cell_in_keras_rnn(layer, cell):
     assert not np.array_equal(outputs[0], outputs[2])
 
 
-def test_recurrent_dropout_drops_the_spikes_fed_back_one_mask_for_all_steps():
+def test_recurrent_dropout_drops_the_spikes_fed_back_with_one_mask_for_all_steps():
     """All neurons fire at every step (bias 1, threshold 0.5, no reset, no memory), so from the second step on
     U = 1 + V * mask, with V = 0.25 and a mask of 0 or 2 at a rate of one half."""
     layer = RLIF(
@@ -310,7 +310,7 @@ def test_recurrent_dropout_drops_the_spikes_fed_back_one_mask_for_all_steps():
 
 
 def test_recurrent_dropout_of_an_slstm_drops_the_membrane_fed_back():
-    """V joins each neuron to itself alone: with a rate of one half it is as if V were 0 or doubled, for all steps."""
+    """V connects each neuron to itself: a rate of one half has the same effect as V = 0 or twice V, for all steps."""
     columns = np.eye(40, dtype="float32")
     inputs = np.random.default_rng(1).normal(0.5, 1.0, (BATCH, TIME, FEATURES)).astype("float32")
 
@@ -335,7 +335,7 @@ def test_recurrent_dropout_of_an_slstm_drops_the_membrane_fed_back():
 
 
 @pytest.mark.parametrize(("outputs", "expected"), [(1, [16]), (2, [2, 30]), (3, [1.5, 6.5, 40]), (6, None)])
-def test_the_population_mean_takes_neighbouring_neurons_together(outputs, expected):
+def test_the_population_mean_averages_neighbouring_neurons(outputs, expected):
     neurons = np.array([[1.0, 2, 3, 10, 20, 60], [-1.0, -2, -3, -10, -20, -60]], "float32")
     means = numpy_of(PopulationMean(outputs)(neurons))
     expected = neurons[0] if expected is None else np.array(expected)
@@ -345,18 +345,18 @@ def test_the_population_mean_takes_neighbouring_neurons_together(outputs, expect
     np.testing.assert_allclose(means[1], -np.outer([1, 2, 3], expected), rtol=1e-6)
 
 
-def test_a_population_that_does_not_divide_is_refused_with_a_size_that_does():
+def test_a_population_that_does_not_divide_is_refused_with_a_valid_size():
     with pytest.raises(InputError, match=r"PopulationMean: 5 neurons do not divide into 3 equal groups; .* 6 say"):
         PopulationMean(3)(np.ones((1, 5), "float32"))
 
 
 @pytest.mark.parametrize("outputs", [0, -1, 2.0, True, "2", None])
-def test_a_population_mean_wants_a_positive_integer(outputs):
+def test_a_population_mean_needs_a_positive_integer(outputs):
     with pytest.raises(InputError, match=r"PopulationMean: expected outputs to be a positive integer, received"):
         PopulationMean(outputs)
 
 
-# What is refused
+# Invalid options
 
 
 @pytest.mark.parametrize("units", [0, -3, True, 2.5, 3.0, "3", None])
@@ -370,7 +370,7 @@ def test_units_must_be_a_positive_integer(neuron, units):
 
 @pytest.mark.parametrize("neuron", [*LAYERS, *CELLS, PopulationMean])
 def test_a_count_may_come_from_numpy(neuron):
-    """It is stored as Python's integer, which a file can hold."""
+    """It is stored as a Python integer, which can be saved in a file."""
     counts = [value for value in neuron(np.int64(4)).get_config().values() if type(value) is int]
     assert counts == [4]
 
@@ -404,7 +404,7 @@ def test_paths_of_another_rank_are_refused(layer, shape):
 
 @pytest.mark.parametrize(("option", "value", "message", "layers"), REFUSED)
 def test_an_option_out_of_its_range_is_refused(option, value, message, layers):
-    """By the layer and by the cell alike; the message names the cell, what came and what was expected."""
+    """By the layer and by the cell; the message names the cell, the received value and the expected one."""
     assert len(layers) > 0
     for layer in layers:
         for neuron in (layer, layer.cell_class):
@@ -424,14 +424,14 @@ def test_an_option_of_another_neuron_is_refused(neuron, option):
         neuron(4, **{option: 0.5})
 
 
-def test_the_ends_of_the_ranges_are_allowed():
+def test_the_ends_of_the_ranges_are_valid():
     for decay in (0, 1, 0.0, 1.0):
         assert np.all(numpy_of(built(LIF(3, decay_initializer=decay)).cell.decay) == decay)
     assert built(LIF(1, dropout=0.0)).units == 1
     assert np.all(numpy_of(built(LIF(3, threshold_initializer=100)).cell.threshold) == 100)
 
 
-# What help() shows
+# The output of help()
 
 OF_EVERY_CELL = {"units", "use_bias", "kernel_initializer", "bias_constraint", "dropout", "seed"}
 OF_LEAKY_CELLS = {"decay_initializer", "decay_regularizer", "decay_constraint", "learn_decay"}

@@ -1,7 +1,7 @@
-"""LIF and RLIF against snnTorch, another library's neurons of the same equations.
+"""LIF and RLIF compared with the neurons of snnTorch, another library with the same equations.
 
-snnTorch fires strictly above the threshold, we fire on it too; on these data no membrane comes near it. Its zero reset
-clears the membrane like ours, so all three resets compare.
+snnTorch fires strictly above the threshold, our neurons also at the threshold; with these data no membrane comes near
+it. Its zero reset clears the membrane like ours, so all three resets are comparable.
 """
 
 import keras
@@ -22,7 +22,7 @@ ROUNDING = 1e-5  # float32 over a dozen steps on membranes of order one
 
 
 def ours(cell, seed, **options):
-    """Spikes and membranes of our cell in keras.layers.RNN, with its weights and the input."""
+    """Spikes and membranes of our cell in keras.layers.RNN, its weights, and the inputs."""
     inputs = np.random.default_rng(seed).normal(0.3, 1.0, (BATCH, TIME, FEATURES)).astype("float32")
     outputs = []
     for output in ("spikes", "membrane"):
@@ -34,7 +34,7 @@ def ours(cell, seed, **options):
 
 
 def theirs(neuron, weights, inputs):
-    """Spikes and membranes of a snnTorch neuron under the currents W h + b, fed one step after the other."""
+    """Spikes and membranes of a snnTorch neuron that receives the currents W h + b step by step."""
     currents = torch.from_numpy(inputs @ weights["kernel"] + weights["bias"])
     state = [torch.zeros(BATCH, UNITS)] * (2 if isinstance(neuron, snntorch.RLeaky) else 1)
     trace = []
@@ -48,7 +48,7 @@ def theirs(neuron, weights, inputs):
 
 def assert_equal(ours, theirs, threshold):
     spikes, membranes = theirs
-    assert set(np.unique(spikes)) == {0.0, 1.0}, "the spikes are all alike, the test compares nothing"
+    assert set(np.unique(spikes)) == {0.0, 1.0}, "all spikes are equal, so the test is vacuous"
     assert np.min(np.abs(membranes - threshold)) > ROUNDING
     np.testing.assert_array_equal(ours[0], spikes)
     np.testing.assert_allclose(ours[1], membranes, atol=ROUNDING)
@@ -69,7 +69,7 @@ def test_lif_equals_leaky(reset, seed):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("recurrence", ["dense", "one_to_one"])
 def test_rlif_equals_rleaky(recurrence, seed):
-    """The dense V is snnTorch's linear layer (transposed, without bias), the one-to-one V its parameter V."""
+    """The dense V is the linear layer of snnTorch (transposed, without bias), the one-to-one V its parameter V."""
     *outputs, weights, inputs = ours(RLIFCell, seed, recurrence=recurrence)
     options = {
         "beta": torch.from_numpy(weights["decay"]),
@@ -86,4 +86,6 @@ def test_rlif_equals_rleaky(recurrence, seed):
         neuron = snntorch.RLeaky(**options, all_to_all=False, V=feedback)
     assert_equal(outputs, theirs(neuron, weights, inputs), weights["threshold"])
     alone = snntorch.Leaky(**options)
-    assert not np.array_equal(theirs(alone, weights, inputs)[0], outputs[0]), "the recurrence decides over no spike"
+    assert not np.array_equal(theirs(alone, weights, inputs)[0], outputs[0]), (
+        "the recurrence changes no spike, so the test is vacuous"
+    )

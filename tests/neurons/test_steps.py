@@ -1,4 +1,4 @@
-"""The pure step functions against traces worked by hand."""
+"""The pure step functions compared with traces worked by hand."""
 
 import math
 
@@ -19,7 +19,7 @@ ROUNDING = 1e-6
 
 
 def trace_of(step, current, steps, units=1, **options):
-    """Run `step` from zero states under a constant current; returns a list of (membranes, spikes) per step."""
+    """Run `step` from zero states with a constant current; returns a list of (membranes, spikes) per step."""
     membrane = spikes = ops.zeros((1, units))
     current = ops.reshape(tensor(current), (1, units))
     trace = []
@@ -43,7 +43,7 @@ def tensor(*values):
     ],
 )
 def test_lif_step_follows_a_trace_worked_by_hand(reset, expected):
-    """Decay 0.5, threshold 1, current 0.6: fires at the third step, the reset lands on the fourth."""
+    """Decay 0.5, threshold 1, current 0.6: it fires at the third step, and the reset acts at the fourth."""
     trace = trace_of(lif_step, 0.6, 5, decay=tensor(0.5), threshold=tensor(1.0), reset=reset)
     assert [spikes for _, spikes in trace] == [[fired] for _, fired in expected]
     np.testing.assert_allclose([u for u, _ in trace], [[u] for u, _ in expected], rtol=ROUNDING)
@@ -63,7 +63,7 @@ def test_lif_step_fires_exactly_at_the_threshold():
     assert trace_of(lif_step, below, 1, decay=tensor(0.5), threshold=tensor(1.0))[0][1] == [0.0]
 
 
-def test_lif_step_keeps_a_decay_and_a_threshold_for_each_neuron():
+def test_lif_step_has_a_decay_and_a_threshold_for_each_neuron():
     """The second neuron: decay 0.25, threshold 0.5, current 0.45: 0.45, then 0.1125 + 0.45 fires, then -0.5."""
     trace = trace_of(lif_step, (0.6, 0.45), 4, units=2, decay=tensor(0.5, 0.25), threshold=tensor(1.0, 0.5))
     assert [spikes for _, spikes in trace] == [[0, 0], [0, 1], [1, 0], [0, 0]]
@@ -72,9 +72,9 @@ def test_lif_step_keeps_a_decay_and_a_threshold_for_each_neuron():
 
 
 def test_rlif_step_feeds_spikes_back_through_the_dense_kernel():
-    """Neuron 0 fires at step three and lifts neuron 1 by V[0, 1] = 0.5 at step four, which would not fire alone.
+    """Neuron 0 fires at step three and raises neuron 1 by V[0, 1] = 0.5 at step four, which would not fire alone.
 
-    Neuron 1 fires there and pulls neuron 0 down by V[1, 0] = -0.25 at step five.
+    Neuron 1 fires at step four and lowers neuron 0 by V[1, 0] = -0.25 at step five.
     """
     kernel = tensor([0.0, 0.5], [-0.25, 0.0])
     options = {"decay": tensor(0.5, 0.5), "threshold": tensor(1.0, 1.0)}
@@ -87,7 +87,7 @@ def test_rlif_step_feeds_spikes_back_through_the_dense_kernel():
 
 
 def test_rlif_step_feeds_spikes_back_one_to_one():
-    """Each neuron hears itself alone: 0.5 keeps neuron 0 up after its spike, -0.25 presses neuron 1 down."""
+    """Each neuron receives only its own spikes: 0.5 raises neuron 0 after its spike, -0.25 lowers neuron 1."""
     options = {"decay": tensor(0.5, 0.25), "threshold": tensor(1.0, 0.5), "recurrence": "one_to_one"}
     trace = trace_of(rlif_step, (0.6, 0.45), 4, units=2, recurrent_kernel=tensor(0.5, -0.25), **options)
     assert [spikes for _, spikes in trace] == [[0, 0], [0, 1], [1, 0], [0, 0]]
@@ -95,8 +95,8 @@ def test_rlif_step_feeds_spikes_back_one_to_one():
     np.testing.assert_allclose([u for u, _ in trace], expected, rtol=ROUNDING)
 
 
-def test_rlif_step_hears_the_given_feedback_and_resets_by_its_own_spikes():
-    """With dropout V sees something else than S[t-1]; the reset still takes S[t-1]: 0.5 + 0.7 + 0.2 * 3 - 1."""
+def test_rlif_step_uses_the_feedback_argument_and_resets_by_its_own_spikes():
+    """With dropout V receives something else than S[t-1]; the reset still uses S[t-1]: 0.5 + 0.7 + 0.2 * 3 - 1."""
     spikes, membrane = numpy_of(
         rlif_step(
             tensor([0.7]),
@@ -114,18 +114,18 @@ def test_rlif_step_hears_the_given_feedback_and_resets_by_its_own_spikes():
 
 
 def slstm_case():
-    """Two neurons whose gates open by simple fractions.
+    """Two neurons whose gates are simple fractions.
 
     Neuron 0: sigmoid(i) = 3/4, sigmoid(f) = 1/4, tanh(g) = 3/5, sigmoid(o) = 4/5, from c = 2:
         c = 2/4 + 3/4 * 3/5 = 0.95.
     Neuron 1: sigmoid(i) = 1/2, sigmoid(f) = 4/5, tanh(g) = 4/5, sigmoid(o) = 1/4, from c = -1:
         c = -4/5 + 1/2 * 4/5 = -0.4.
-    Half of each gate's argument comes from the inputs, the other through V from h[t-1] = (0.5, -0.25).
+    Half of the argument of each gate comes from the inputs, the other half through V from h[t-1] = (0.5, -0.25).
     """
     log = math.log
     gates = np.array([log(3), 0.0, -log(3), log(4), log(2), log(3), log(4), -log(3)])  # i0 i1 f0 f1 g0 g1 o0 o1
     membrane = np.array([[0.5, -0.25]])
-    # Rows of V: neuron 0 gives three quarters of the argument, 0.5 * 1.5 gates, neuron 1 takes one off, -0.25 gates.
+    # Rows of V: neuron 0 adds three quarters of the argument, 0.5 * 1.5 gates; neuron 1 subtracts one, -0.25 gates.
     kernel = np.stack([1.5 * gates, gates])
     case = {"currents": gates[None] / 2, "membrane": membrane, "carry": np.array([[2.0, -1.0]])}
     case["recurrent_kernel"] = kernel
@@ -142,7 +142,7 @@ def slstm_case():
     ],
 )
 def test_slstm_step_worked_by_hand(reset, membrane_0, fires):
-    """Neuron 0 fired last, threshold 0.3: every reset gives another membrane; neuron 1 did not, so none applies."""
+    """Neuron 0 fired before, threshold 0.3: each reset gives another membrane. Neuron 1 did not and is not reset."""
     spikes, membrane, carry = numpy_of(
         slstm_step(spikes=tensor([1.0, 0.0]), threshold=tensor(0.3, 0.2), reset=reset, **slstm_case())
     )
@@ -161,7 +161,7 @@ def test_slstm_step_subtracts_the_threshold_by_default():
 
 
 def test_slstm_step_never_fires_with_a_threshold_of_one():
-    """|sigmoid(o) tanh(c)| < 1 (trap 9), however the gates stand; with a threshold of 0.5 the same drive fires."""
+    """|sigmoid(o) tanh(c)| < 1 for all gates; with a threshold of 0.5 the same input fires."""
     generator = np.random.default_rng(4)
     currents = tensor(*generator.normal(0.0, 2.0, (200, 4 * 3)))
     counts = {}

@@ -1,4 +1,4 @@
-"""Spikes forward, the surrogate's derivative backward."""
+"""Spikes in the forward pass, surrogate derivatives in the backward pass."""
 
 import inspect
 import math
@@ -15,7 +15,7 @@ from oracles.backend import gradients, numpy_of, torch_arrays
 
 pytestmark = torch_arrays
 
-# Distances to the threshold, none of them on a kink of a surrogate; the second row is not the mirror of the first.
+# Distances to the threshold, none of them at a kink of a surrogate; the second row does not mirror the first.
 DISTANCES = np.array([[-1.7, -0.45, -0.02, 0.0], [0.003, 0.3, 0.62, 2.5]], "float32")
 
 
@@ -23,7 +23,7 @@ def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-# name: (default scale, derivative(x, scale)), written out from the literature, in float64.
+# name: (default scale, derivative(x, scale)), from the literature, in float64.
 CLOSED_FORMS = {
     "atan": (2.0, lambda x, k: (k / 2) / (1 + (math.pi / 2 * k * x) ** 2)),
     "fast_sigmoid": (25.0, lambda x, k: 1 / (1 + k * np.abs(x)) ** 2),
@@ -36,12 +36,12 @@ CLOSED_FORMS = {
 
 @pytest.fixture
 def own_registry(monkeypatch):
-    """Whatever the test registers is gone after it."""
+    """Restore the registry after the test."""
     monkeypatch.setattr(surrogates, "_REGISTRY", dict(surrogates._REGISTRY))
 
 
 def backward(values, **options):
-    """The gradient of sum(w * spike(x)) at `values`, divided by the unequal w: the derivative that training sees."""
+    """The gradient of sum(w * spike(x)) at `values`, divided by the unequal w: the derivative used in training."""
     x = keras.Variable(values)
     upstream = np.arange(1.0, values.size + 1).reshape(values.shape).astype(values.dtype)
     (gradient,) = gradients(lambda: ops.sum(ops.multiply(spike(x.value, **options), upstream)), [x])
@@ -49,7 +49,7 @@ def backward(values, **options):
 
 
 def test_a_spike_is_exactly_zero_or_one():
-    """H(0) = 1 (equation 6), from both sides of zero, and at the smallest numbers of the format."""
+    """H(0) = 1 (equation 6), on both sides of zero and at the smallest numbers of the format."""
     tiny = np.finfo("float32").tiny
     x = np.array([-2.0, -1e-7, -tiny, -0.0, 0.0, tiny, 1e-7, 3.0], "float32")
     spikes = numpy_of(spike(x))
@@ -77,9 +77,9 @@ def test_the_backward_derivative_is_the_closed_form(name, scale):
     default, closed_form = CLOSED_FORMS[name]
     expected = closed_form(DISTANCES.astype("float64"), default if scale is None else scale)
     assert np.any(expected > 0)
-    # Half a dozen float32 operations on numbers of order one; where the logistic nears one, 1 - s loses digits.
+    # Six float32 operations on numbers of order one; 1 - s loses digits if the logistic is close to one.
     np.testing.assert_allclose(backward(DISTANCES, surrogate=name, scale=scale), expected, rtol=1e-5, atol=1e-6)
-    # The closed form itself, without a spike.
+    # The closed form alone, without a spike.
     np.testing.assert_allclose(numpy_of(surrogates.derivative(DISTANCES, name, scale)), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -100,14 +100,14 @@ def test_the_scale_changes_the_derivative(name):
 @pytest.mark.parametrize("scale", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("name", ["triangle", "boxcar"])
 def test_the_hat_and_the_window_have_area_one(name, scale):
-    """The sum over midpoints of a fine grid; a midpoint rule on a jump errs by at most one cell, 8e-4 times 4."""
+    """The sum over midpoints of a fine grid; at a jump the midpoint rule is off by at most one cell, 8e-4 times 4."""
     edges = np.linspace(-4, 4, 10001)
     middles = ((edges[1:] + edges[:-1]) / 2).astype("float32")
     area = numpy_of(surrogates.derivative(middles, name, scale)).astype("float64").sum() * (edges[1] - edges[0])
     assert area == pytest.approx(1.0, abs=5e-3)
 
 
-def test_a_users_surrogate_trains_a_layer(own_registry):
+def test_a_surrogate_of_a_user_trains_a_layer(own_registry):
     """One step, one neuron: L = S, dL/dw = phi'(w x - threshold) x with w = 0.5, x = 2, threshold = 0.9."""
 
     @surrogates.register("gaussian")
@@ -144,7 +144,7 @@ def test_a_scale_must_be_positive_and_finite(scale):
         spike(DISTANCES, "atan", scale)
 
 
-def test_a_name_is_registered_once(own_registry):
+def test_a_name_can_be_registered_only_once(own_registry):
     with pytest.raises(InputError, match="'atan' is registered already; choose another name"):
         surrogates.register("atan")(lambda x, scale=1.0: x)
     assert numpy_of(surrogates.derivative(DISTANCES, "atan"))[0, 3] == 1.0

@@ -1,1 +1,1 @@
-"""What the tests compare against: plain loops written from the paper, and helpers that work on every backend."""
+"""References for the tests: plain loops written from the paper, and helpers that work on every backend."""

@@ -1,4 +1,4 @@
-"""Gradients and double precision with the same call on TensorFlow, JAX and PyTorch."""
+"""Gradients and double precision with the same calls on TensorFlow, JAX and PyTorch."""
 
 import contextlib
 
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-# Keras 3 turns PyTorch tensors into NumPy arrays in a way that NumPy 2 warns about; a mark for the modules that do so.
+# Keras 3 converts PyTorch tensors to NumPy arrays in a way that NumPy 2 warns about. Modules that do so have this mark.
 torch_arrays = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 
 
 def numpy_of(structure):
-    """NumPy arrays in place of tensors, through lists and tuples."""
+    """Replace tensors by NumPy arrays, also in lists and tuples."""
     if isinstance(structure, (list, tuple)):
         return [numpy_of(part) for part in structure]
     return ops.convert_to_numpy(structure)
@@ -74,7 +74,7 @@ def finite_differences(loss, variable, step):
 
 @contextlib.contextmanager
 def double_precision():
-    """Float64 where it has to be switched on, which is JAX alone."""
+    """Enable float64, which only JAX requires."""
     if keras.backend.backend() != "jax":
         yield
         return

@@ -1,15 +1,15 @@
 """The paper's neurons as plain NumPy loops over time, independent of the package under test.
 
-All functions take paths of shape (batch, time, features) and compute in the precision of their arguments. `weights` is
-a dictionary with the names that Keras gives: kernel, bias, decay, threshold, recurrent_kernel. The states start at
-zero. They return arrays of shape (batch, time, units).
+All functions accept paths of shape (batch, time, features) and compute in the precision of their arguments. `weights`
+is a dictionary with Keras's names: kernel, bias, decay, threshold, recurrent_kernel. The states start at zero. The
+functions return arrays of shape (batch, time, units).
 """
 
 import numpy as np
 
 
 def heaviside(distance):
-    """Equation 6: one where the membrane has reached the threshold, exactly there too."""
+    """Equation 6: one where the membrane is at or above the threshold."""
     return np.where(distance >= 0, 1.0, 0.0).astype(distance.dtype)
 
 
@@ -25,9 +25,9 @@ def leaky_integrator(inputs, weights):
 
 
 def lif(inputs, weights, reset="subtract", recurrence=None):
-    """Equations 6 and 7, and 19 where there is a recurrence: "dense" or "one_to_one"; returns S and U.
+    """Equations 6 and 7, and 19 with a recurrence ("dense" or "one_to_one"); returns S and U.
 
-    One neuron after the other, so that every term of the equation is a number.
+    It loops over the neurons, so that every term of the equation is a number.
     """
     kernel, bias, decay, threshold = (weights[name] for name in ("kernel", "bias", "decay", "threshold"))
     feedback = weights.get("recurrent_kernel")

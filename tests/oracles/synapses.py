@@ -1,7 +1,7 @@
-"""The synapses of a small network and the spikes that they carry, counted neuron by neuron, and prices in joules.
+"""The synapses of a small network and the spikes on them, counted neuron by neuron, and prices in joules.
 
-Counts are exact; joules are sums of a dozen terms in double precision, equal to some 1e-15, so a relative tolerance of
-1e-12 hides no error of counting.
+Counts are exact. Joules are sums of a dozen terms in double precision, exact to about 1e-15, so a relative tolerance of
+1e-12 does not hide an error in a count.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ SIZES = {"features": FEATURES, "outputs": OUTPUTS, "units": UNITS, "population":
 PJ = 1e-12
 LOIHI = {"event": 27.1 * PJ, "fires": 81 * PJ, "idle": 81 * PJ, "spike": 0.0}
 DAVIES = {"event": 23.6 * PJ, "fires": 81 * PJ, "idle": 52 * PJ, "spike": 1.7 * PJ}
-# 300 W over 125 or 15.7 TFLOP/s, two operations for a multiply-accumulate; the paper takes one.
+# 300 W over 125 or 15.7 TFLOP/s with two operations for a multiply-accumulate; the paper counts one.
 PAPERS, HALF, SINGLE = 2.4 * PJ, 4.8 * PJ, 600 / 15.7 * PJ
 
 
@@ -28,7 +28,7 @@ def close(joules):
 
 
 class Networks:
-    """For each kind and readout a network on the grid, its inputs and its report; compiled once."""
+    """A network on the grid for each kind and readout, its inputs and its report; each is compiled once."""
 
     def __init__(self):
         self.found = {}
@@ -46,7 +46,7 @@ READOUTS = pytest.mark.parametrize("readout", ["membrane", "spikes"])
 
 
 class Counted:
-    """A network's synapses, one dictionary each, what they carried and its neurons' updates, by loops over neurons."""
+    """The synapses of a network, one dictionary each, their events and the neurons' updates, by loops over neurons."""
 
     def __init__(self, kind, readout, model, inputs):
         spikes = []
@@ -55,7 +55,7 @@ class Counted:
             values, _ = fire(model.get_layer(f"{kind}_{layer}").cell, values)
             spikes.append(values)
         assert all(0 < each[MASK].sum() < each[MASK].size for each in spikes), (
-            "a vacuous test: silent, or always firing"
+            "a layer is silent or always fires, so the test is vacuous"
         )
         gates = 4 if kind == "slstm" else 1
         self.synapses = []
@@ -73,7 +73,7 @@ class Counted:
         self.mean = steps * POPULATION
 
     def add(self, layer, kind, sources, fan_out, spikes, last=True):
-        """Real values reach every synapse at every step, spikes where a neuron fires, all but the last fed back."""
+        """Real values reach each synapse at each step, spikes when a neuron fires; the last step is not fed back."""
         driving = 0
         for path, length in enumerate(LENGTHS):
             for step in range(length):
@@ -97,7 +97,7 @@ class Counted:
 
 
 def joules_on(chip, counted, product):
-    """For one path, real-valued products done elsewhere for `product` joules each."""
+    """Joules for one path; another device computes the real-valued products for `product` joules each."""
     idle = counted.firing_updates - counted.spikes
     active = counted.spikes + counted.other_updates
     return (

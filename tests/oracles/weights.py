@@ -1,4 +1,4 @@
-"""Known weights for a layer under test, drawn with NumPy so that every backend gets the same ones."""
+"""Known weights for a layer under test, drawn with NumPy so that they are the same on every backend."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def draw(cell, features, seed):
     Args:
         cell: a built or unbuilt cell of `kspike_reg.neurons`.
         features: width of the inputs.
-        seed: of NumPy's generator.
+        seed: seed of NumPy's generator.
     """
     generator = np.random.default_rng(seed)
     units, columns = cell.units, cell.projections * cell.units
@@ -19,7 +19,7 @@ def draw(cell, features, seed):
         "bias": generator.normal(0.1, 0.2, columns),
         "recurrent_kernel": generator.normal(0.0, 0.4, (units, columns)),
         "decay": generator.uniform(0.3, 0.95, units),
-        # The membrane of an SLSTM stays below one in size, and mostly far below.
+        # The absolute membrane of an SLSTM is below one, mostly far below.
         "threshold": generator.uniform(0.05, 0.25, units) if gated else generator.uniform(0.3, 1.0, units),
     }
     if getattr(cell, "recurrence", None) == "one_to_one":
@@ -30,8 +30,8 @@ def draw(cell, features, seed):
 def draw_on_a_grid(cell, features, seed):
     """Weights as `draw`, but multiples of 1/8 (decays of 1/4).
 
-    On inputs of the same kind and over a few steps every product and sum is then exact in float32, whatever the order
-    of summing and however a compiler fuses operations: what is equal in exact arithmetic is equal bit by bit.
+    With inputs of the same kind and over a few steps every product and sum is then exact in float32, for any order of
+    summation and any fusion of operations: results that are equal in exact arithmetic are equal bit by bit.
     """
     weights = draw(cell, features, seed)
     generator = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def draw_on_a_grid(cell, features, seed):
 
 
 def assign(cell, weights):
-    """Put the weights that the built cell has into it; returns those."""
+    """Assign to a built cell the weights that it has; returns these weights."""
     used = {name: values for name, values in weights.items() if getattr(cell, name, None) is not None}
     assert {"kernel"} <= set(used), f"{cell.name} has no kernel; is it built?"
     for name, values in used.items():
