@@ -74,10 +74,11 @@ def records(model, inputs):
     """Spikes of each layer by its name, shape (paths, time, neurons)."""
     layers = kspike_reg.network.spiking_layers(model)
     outputs = keras.Model(model.input, [layer.output for layer in layers]).predict(inputs, verbose=0)
-    return {
-        layer.name: keras.ops.convert_to_numpy(layer.cell.spikes_of(output))
-        for layer, output in zip(layers, keras.tree.flatten(outputs), strict=True)
-    }
+    found = {}
+    for layer, output in zip(layers, keras.tree.flatten(outputs), strict=True):
+        threshold = keras.ops.convert_to_numpy(layer.cell.threshold)
+        found[layer.name] = output if layer.cell.output == "spikes" else (output >= threshold).astype("float32")
+    return found
 
 
 def projections(report, rasters):
