@@ -1,5 +1,6 @@
-"""The compiled loops against NumPy: plain loops, central differences, TensorFlow's own functions."""
+"""The CPU engine against NumPy loops, central differences, and the functions of TensorFlow."""
 
+import dataclasses
 import gc
 import itertools
 import subprocess
@@ -13,11 +14,18 @@ import numpy as np
 import pytest
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.engines.cpu import functions, lif, loops, memory, sequence, slstm
-from kspike_reg.neurons.engines.cpu import leaky_integrator as leaky
-from kspike_reg.neurons.engines.cpu import matmul as products
-from kspike_reg.neurons.engines.cpu import streaming_stores as stores
-from kspike_reg.neurons.engines.cpu import surrogate_derivatives as slopes
+from kspike_reg.neurons.engines.cpu import (
+    functions,
+    leaky_integrator,
+    lif,
+    loops,
+    matmul,
+    memory,
+    sequence,
+    slstm,
+    streaming_stores,
+    surrogate_derivatives,
+)
 from kspike_reg.neurons.engines.cpu.sequence import Sequence
 from oracles.backend import numpy_of, torch_arrays
 
@@ -38,20 +46,20 @@ def slstm_of(reset="subtract", detach=True, leading=1, surrogate="atan"):
     return Sequence(slstm.KERNEL, (*RESETS[reset], not detach), leading, surrogate)
 
 
-LEAKY = Sequence(leaky.KERNEL, (), 0)
+LEAKY = Sequence(leaky_integrator.KERNEL, (), 0)
 
 
-# The order of what goes into `Sequence.forward`, and of the gradients that `Sequence.backward` gives.
+# The arrays that `Sequence.forward` takes, in the order in which `Sequence.backward` returns their gradients.
 NAMES = ("inputs", "kernel", "bias", "recurrent", "parameters", "initial")
 
 
 def arrays(kind, batch, steps, units, dtype, recurrence=None, features=0, seed=0):
-    """What goes into `Sequence.forward` but for `keep`, in the order of NAMES.
+    """The arrays that `Sequence.forward` takes, in the order of NAMES.
 
     Args:
         kind: "lif" (threshold, decay), "slstm" (threshold), "leaky" (decay).
         recurrence: "dense", "one_to_one" or None.
-        features: of the inputs; 0: they are currents, weighed before.
+        features: features of the inputs; 0 if they are currents, projected before.
     """
     generator = np.random.default_rng(seed)
     width = 4 * units if kind == "slstm" else units
@@ -71,10 +79,10 @@ def arrays(kind, batch, steps, units, dtype, recurrence=None, features=0, seed=0
     return tuple(np.ascontiguousarray(array, dtype) for array in found)
 
 
-def way_back(of, inputs, of_outputs, of_states):
-    """Outputs, states, and gradients by name, each like what it is the gradient of."""
-    outputs, states, kept = of.forward(True, *inputs)
-    found = of.backward(kept, *inputs, of_outputs, of_states)
+def run_backward(layer, inputs, outputs_gradient, states_gradient):
+    """Outputs, states, and gradients by name. A gradient has the shape and the dtype of its array."""
+    outputs, states, residuals = layer.forward(True, *inputs)
+    found = layer.backward(residuals, *inputs, outputs_gradient, states_gradient)
     for gradient, array in zip(found, inputs, strict=True):
         assert (gradient.shape, gradient.dtype) == (array.shape, array.dtype)
     return outputs, states, dict(zip(NAMES, found, strict=True))
@@ -89,8 +97,8 @@ def atan(x):
     return 1 / (1 + (np.pi * x) ** 2)
 
 
-def lif_by_numpy(inputs, recurrence, reset, detach, leading, of_outputs, of_states):
-    """Forward by the equations, back by the chain rule, one step after the other."""
+def lif_by_numpy(inputs, recurrence, reset, detach, leading, outputs_gradient, states_gradient):
+    """Forward by the equations and backward by the chain rule, step by step."""
     inputs, kernel, bias, recurrent, (threshold, decay), (spikes, membrane) = inputs
     currents = inputs @ kernel if len(kernel) else inputs
     dense = recurrent if recurrence == "dense" else np.zeros((len(bias), len(bias)))
@@ -103,40 +111,48 @@ def lif_by_numpy(inputs, recurrence, reset, detach, leading, of_outputs, of_stat
         spikes = (membrane >= threshold).astype(currents.dtype)
         trace.append((spikes, membrane))
     outputs = np.stack([states[leading] for states in trace[1:]], axis=1)
-    by_spikes, by_membrane = of_states
-    of_currents = np.zeros_like(currents)
-    of_threshold, of_decay, of_own, of_dense = (np.zeros_like(a) for a in (threshold, decay, own, dense))
+    spikes_gradient, membrane_gradient = states_gradient
+    currents_gradient = np.zeros_like(currents)
+    threshold_gradient, decay_gradient, own_gradient, dense_gradient = (
+        np.zeros_like(a) for a in (threshold, decay, own, dense)
+    )
     for step in reversed(range(currents.shape[1])):
         (last_spikes, last), (_, membrane) = trace[step], trace[step + 1]
         if leading == 0:
-            by_spikes = by_spikes + of_outputs[:, step]
+            spikes_gradient = spikes_gradient + outputs_gradient[:, step]
         else:
-            by_membrane = by_membrane + of_outputs[:, step]
-        through = atan(membrane - threshold) * by_spikes
-        by_membrane = by_membrane + through
-        of_threshold -= (through + subtracts * last_spikes * by_membrane).sum(axis=0)
-        of_decay += (last * (1 - clears * last_spikes) * by_membrane).sum(axis=0)
-        of_own += (last_spikes * by_membrane).sum(axis=0)
-        of_dense += last_spikes.T @ by_membrane
-        of_currents[:, step] = by_membrane
-        by_spikes = by_membrane @ dense.T + own * by_membrane
+            membrane_gradient = membrane_gradient + outputs_gradient[:, step]
+        through = atan(membrane - threshold) * spikes_gradient
+        membrane_gradient = membrane_gradient + through
+        threshold_gradient -= (through + subtracts * last_spikes * membrane_gradient).sum(axis=0)
+        decay_gradient += (last * (1 - clears * last_spikes) * membrane_gradient).sum(axis=0)
+        own_gradient += (last_spikes * membrane_gradient).sum(axis=0)
+        dense_gradient += last_spikes.T @ membrane_gradient
+        currents_gradient[:, step] = membrane_gradient
+        spikes_gradient = membrane_gradient @ dense.T + own * membrane_gradient
         if not detach:
-            by_spikes = by_spikes - (subtracts * threshold + clears * decay * last) * by_membrane
-        by_membrane = decay * (1 - clears * last_spikes) * by_membrane
+            spikes_gradient = spikes_gradient - (subtracts * threshold + clears * decay * last) * membrane_gradient
+        membrane_gradient = decay * (1 - clears * last_spikes) * membrane_gradient
     found = (
-        of_currents @ kernel.T if len(kernel) else of_currents,
-        np.tensordot(inputs, of_currents, ((0, 1), (0, 1))) if len(kernel) else kernel,
-        of_currents.sum(axis=(0, 1)),
-        {"dense": of_dense, "one_to_one": of_own[None], None: recurrent}[recurrence],
-        np.stack([of_threshold, of_decay]),
-        np.stack([by_spikes, by_membrane]),
+        currents_gradient @ kernel.T if len(kernel) else currents_gradient,
+        np.tensordot(inputs, currents_gradient, ((0, 1), (0, 1))) if len(kernel) else kernel,
+        currents_gradient.sum(axis=(0, 1)),
+        {"dense": dense_gradient, "one_to_one": own_gradient[None], None: recurrent}[recurrence],
+        np.stack([threshold_gradient, decay_gradient]),
+        np.stack([spikes_gradient, membrane_gradient]),
     )
     return outputs, np.stack(trace[-1]), dict(zip(NAMES, found, strict=True))
 
 
-# Batch, steps and units: below a tile and beyond, below a block of steps, whole blocks, and blocks and a rest; units
-# that fill vectors, which are stored past the cache, and others.
-SHAPES = (1, 1, 1), (5, 2 * loops.STEPS + 1, 3), (19, loops.STEPS, 7), (2, loops.STEPS - 1, 9), (11, 5, 32)
+# Batch, steps and units. Batches are smaller and larger than a tile; steps are fewer than a block, whole blocks, and
+# blocks with a remainder; units fill whole vectors, which bypass the cache, or do not.
+SHAPES = (
+    (1, 1, 1),
+    (5, 2 * loops.BLOCK_STEPS + 1, 3),
+    (19, loops.BLOCK_STEPS, 7),
+    (2, loops.BLOCK_STEPS - 1, 9),
+    (11, 5, 32),
+)
 every_count_of_features = pytest.mark.parametrize("features", [0, 1, 7, 16, 33])
 
 
@@ -144,14 +160,14 @@ every_count_of_features = pytest.mark.parametrize("features", [0, 1, 7, 16, 33])
 @pytest.mark.parametrize("recurrence", [None, "one_to_one", "dense"])
 @pytest.mark.parametrize("reset", RESETS)
 def test_lif_is_its_equations_and_their_chain_rule(reset, recurrence, features):
-    """In double precision, so that rounding is the only difference: sums of some hundred terms of order one."""
+    """In double precision, rounding is the only difference: sums of some hundred terms of order one."""
     for detach, leading in itertools.product((True, False), (0, 1)):
         for batch, steps, units in SHAPES:
             inputs = arrays("lif", batch, steps, units, "float64", recurrence, features)
-            of = lif_of(reset, detach, leading)
-            of_outputs, of_states = upstream(*of.forward(False, *inputs)[:2])
-            expected = lif_by_numpy(inputs, recurrence, reset, detach, leading, of_outputs, of_states)
-            outputs, states, found = way_back(of, inputs, of_outputs, of_states)
+            layer = lif_of(reset, detach, leading)
+            outputs_gradient, states_gradient = upstream(*layer.forward(False, *inputs)[:2])
+            expected = lif_by_numpy(inputs, recurrence, reset, detach, leading, outputs_gradient, states_gradient)
+            outputs, states, found = run_backward(layer, inputs, outputs_gradient, states_gradient)
             if units > 1:
                 assert set(np.unique(expected[1][0])) == {0.0, 1.0}
             np.testing.assert_array_equal(states[0], expected[1][0])
@@ -184,21 +200,38 @@ def test_an_slstm_is_its_equations(reset, features):
         np.testing.assert_allclose(states, np.stack([spikes, membrane, carry]), atol=1e-13)
 
 
+def test_a_sequence_chooses_the_state_that_feeds_back():
+    """By default, it is the state that the kernel names."""
+    inputs = arrays("slstm", 5, 9, 3, "float64", "dense")
+    other_default = dataclasses.replace(slstm.KERNEL, feedback=0)
+    by_default, explicit, other = (
+        Sequence(kernel, (1, 0, 0), 1, "atan", feedback=feedback)
+        for kernel, feedback in ((slstm.KERNEL, None), (other_default, 1), (other_default, None))
+    )
+    gradients = upstream(*by_default.forward(False, *inputs)[:2])
+    expected, found, differing = (
+        [*run_backward(layer, inputs, *gradients)[2].values()] for layer in (by_default, explicit, other)
+    )
+    for one, same, different in zip(expected, found, differing, strict=True):
+        np.testing.assert_array_equal(same, one)
+        assert one.size == 0 or np.any(different != one)
+
+
 @every_count_of_features
 @pytest.mark.parametrize("kind", ["leaky", "slstm"])
-def test_where_nothing_fires_the_way_back_is_that_of_central_differences(kind, features):
-    """The loss sees membranes and carries alone, of neurons that nothing resets: a smooth function."""
-    of = LEAKY if kind == "leaky" else slstm_of("none")
+def test_without_spikes_the_backward_pass_agrees_with_central_differences(kind, features):
+    """The loss depends on membranes and carries of neurons without reset, so it is smooth."""
+    layer = LEAKY if kind == "leaky" else slstm_of("none")
     inputs = arrays(kind, 5, 7, 3, "float64", "dense" if kind == "slstm" else None, features)
-    of_outputs, of_states = upstream(*of.forward(False, *inputs)[:2])
+    outputs_gradient, states_gradient = upstream(*layer.forward(False, *inputs)[:2])
     if kind == "slstm":
-        of_states[0] = 0
+        states_gradient[0] = 0
 
     def loss(*moved):
-        outputs, states, _ = of.forward(False, *moved)
-        return np.sum(of_outputs * outputs) + np.sum(of_states * states)
+        outputs, states, _ = layer.forward(False, *moved)
+        return np.sum(outputs_gradient * outputs) + np.sum(states_gradient * states)
 
-    _, _, found = way_back(of, inputs, of_outputs, of_states)
+    _, _, found = run_backward(layer, inputs, outputs_gradient, states_gradient)
     generator = np.random.default_rng(2)
     for place, name in enumerate(NAMES):
         if not inputs[place].size:
@@ -209,7 +242,7 @@ def test_where_nothing_fires_the_way_back_is_that_of_central_differences(kind, f
         for _ in range(3):
             direction = generator.normal(size=inputs[place].shape)
             if kind == "slstm" and name == "initial":
-                direction[0] = 0  # a spike that resets nothing changes nothing
+                direction[0] = 0  # without a reset, initial spikes have no effect
                 np.testing.assert_array_equal(found[name][0], 0)
             there, back = (
                 loss(
@@ -222,52 +255,52 @@ def test_where_nothing_fires_the_way_back_is_that_of_central_differences(kind, f
             )
             slope = np.sum(found[name] * direction)
             assert abs(slope) > 1e-3
-            # Step squared times third derivatives, and rounding 1e-16 over the step, both of sums of order ten.
+            # Errors: the step squared times third derivatives, and rounding of 1e-16 over the step; sums of order ten.
             assert slope == pytest.approx((there - back) / 2e-5, rel=1e-6, abs=1e-8), name
 
 
 @pytest.mark.parametrize("features", [0, 3])
 @pytest.mark.parametrize(("batch", "steps"), [(5, 0), (0, 5)])
-def test_nothing_comes_of_no_steps_and_of_no_paths(batch, steps, features):
-    for of, kind, recurrence in CASES.values():
+def test_empty_batches_and_empty_paths(batch, steps, features):
+    for layer, kind, recurrence in CASES.values():
         inputs = arrays(kind, batch, steps, 4, "float32", recurrence, features)
-        of_outputs, of_states = upstream(*of.forward(False, *inputs)[:2])
-        outputs, states, found = way_back(of, inputs, of_outputs, of_states)
+        outputs_gradient, states_gradient = upstream(*layer.forward(False, *inputs)[:2])
+        outputs, states, found = run_backward(layer, inputs, outputs_gradient, states_gradient)
         assert outputs.shape == (batch, steps, 4)
         np.testing.assert_array_equal(states, inputs[-1])
-        np.testing.assert_array_equal(found.pop("initial"), of_states)
+        np.testing.assert_array_equal(found.pop("initial"), states_gradient)
         assert not any(np.any(gradient) for gradient in found.values())
 
 
-# The parts
+# Matrix products
 
 
-# Terms and columns: none, one, fewer than a vector, vectors of every kind and a rest.
+# Terms and columns: none, one, fewer than a vector, and blocks of every kind with a remainder.
 SIZES = (0, 3), (1, 1), (3, 7), (4, 8), (5, 2), (63, 5), (64, 9), (66, 33), (131, 6), (10, 64), (9, 71), (3, 151)
-# The part of numbers that are not zero: all, most, as of spikes, few, none.
+# Fraction of nonzero numbers: all, most, as many as spikes, few, none.
 PARTS = 1, 0.9, 0.4, 0.05, 0
 
 
 def product(left, right, result):
-    """By the compiled loops' function, result = left @ right."""
-    lists = products.room_for_lists(*left.shape)
-    products.product(products.ADD.of(left.dtype.name), left, right, result, lists)
+    """result = left @ right, by the engine."""
+    lists = matmul.empty_term_lists(*left.shape)
+    matmul.multiply(matmul.GEMM.machine_code(left.dtype.name), left, right, result, lists)
 
 
 def accumulate(left, right, result):
-    """Likewise, result += left.T @ right."""
-    lists = products.room_for_lists(*left.T.shape)
-    products.accumulate(products.ADD.of(left.dtype.name), left, right, result, lists)
+    """result += left.T @ right, by the engine."""
+    lists = matmul.empty_term_lists(*left.T.shape)
+    matmul.accumulate(matmul.GEMM.machine_code(left.dtype.name), left, right, result, lists)
 
 
 def whole_numbers(generator, shape, part=1):
-    """Small ones, whose products and sums are exact in single precision; such a part of them not zero."""
+    """Small whole numbers, whose products and sums are exact in single precision. `part` is the nonzero fraction."""
     return generator.integers(1, 9, shape) * generator.choice([-1, 1], shape) * (generator.random(shape) < part)
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 13, 16, 17])
-def test_the_product(rows, part):
+def test_multiply(rows, part):
     generator = np.random.default_rng(rows)
     for terms, columns in SIZES:
         left, right = whole_numbers(generator, (rows, terms), part), whole_numbers(generator, (terms, columns))
@@ -279,7 +312,7 @@ def test_the_product(rows, part):
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 13, 16, 17])
-def test_products_accumulate(rows, part):
+def test_accumulate(rows, part):
     generator = np.random.default_rng(rows)
     for terms, columns in SIZES:
         left, right = whole_numbers(generator, (terms, rows), part), whole_numbers(generator, (terms, columns))
@@ -291,8 +324,8 @@ def test_products_accumulate(rows, part):
 
 
 @pytest.mark.parametrize("silent", [0, 3])
-def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
-    """The first rows decide whether zeros are looked for: here they are few there or many, and a row alone fires."""
+def test_a_block_skips_only_terms_that_are_zero_in_all_its_rows(silent):
+    """The first rows decide whether terms are listed. Here, one row of each block is nonzero; few or many rows are."""
     terms, columns = 37, 66
     left = np.zeros((12, terms), "float32")
     left[silent::4] = np.arange(1, terms + 1)
@@ -300,7 +333,7 @@ def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
     right = np.random.default_rng(0).normal(size=(terms, columns)).astype("float32")
     wanted, found = left.astype("float64") @ right, np.empty((12, columns), "float32")
     product(left, right, found)
-    # 37 terms of at most 37 times 4, and half a unit in the last place of each.
+    # 37 terms of at most 37 times 4, with half a unit in the last place each.
     np.testing.assert_allclose(found, wanted, atol=37 * 37 * 4 * 2**-24)
     found[:] = 0
     accumulate(np.ascontiguousarray(left.T), right, found)
@@ -308,8 +341,8 @@ def test_what_a_block_leaves_out_is_zero_in_all_its_rows(silent):
 
 
 @pytest.mark.parametrize("place", [5, 36])
-def test_the_smallest_number_of_all_is_not_left_out(place):
-    """Multiplied by a large one; within the terms that are looked at as a vector, and behind them."""
+def test_the_smallest_subnormal_number_is_not_skipped(place):
+    """Its product with a large number is visible. It is in a vector of terms, or in the remainder."""
     smallest, large = np.float32([1e-45, 1e38])
     left, found = np.zeros((4, 37), "float32"), np.zeros((4, 16), "float32")
     left[2, place] = smallest
@@ -327,7 +360,7 @@ def test_the_smallest_number_of_all_is_not_left_out(place):
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_are_taken_in_the_order_of_their_terms(dtype, part):
-    """To the bit: of a product, of what accumulates at once or in two goes, and of one row, where none is left out."""
+    """The bits of a product, of an accumulation in one or two calls, and of single rows, which skip no terms, agree."""
     generator = np.random.default_rng(0)
     for rows, terms, columns in ((16, 64, 64), (7, 131, 27), (5, 9, 71)):
         left, right = (generator.normal(size=shape).astype(dtype) for shape in ((terms, rows), (terms, columns)))
@@ -343,12 +376,12 @@ def test_sums_are_taken_in_the_order_of_their_terms(dtype, part):
             np.testing.assert_array_equal(other, whole)
         backward = np.zeros_like(whole)
         accumulate(np.ascontiguousarray(left[::-1]), np.ascontiguousarray(right[::-1]), backward)
-        assert part < 0.4 or np.any(backward != whole), "numbers whose sum depends on the order"
+        assert part < 0.4 or np.any(backward != whole), "the sum must depend on the order"
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="compares with TensorFlow")
-def test_the_product_has_the_bits_of_tensorflow(part):
+def test_multiply_has_the_bits_of_tensorflow(part):
     import tensorflow as tf
 
     generator = np.random.default_rng(0)
@@ -360,27 +393,27 @@ def test_the_product_has_the_bits_of_tensorflow(part):
         np.testing.assert_array_equal(result, tf.matmul(left, right).numpy())
 
 
-# Stores
+# Streaming stores
 
 
 @numba.njit
 def store_all(source, target):
     for row in range(len(source)):
-        stores.store(source, len(source) - 1 - row, target, row)
-    stores.settle()
+        streaming_stores.store(source, len(source) - 1 - row, target, row)
+    streaming_stores.fence()
 
 
 @numba.njit
 def store_rows(source, source_row, target, target_row, rows):
-    stores.store(source, source_row, target, target_row, rows)
-    stores.settle()
+    streaming_stores.store(source, source_row, target, target_row, rows)
+    streaming_stores.fence()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("columns", [0, 1, 7, 8, 16, 24, 31, 64, 129])
 @pytest.mark.parametrize("skip", [0, 1, 5])
-def test_stores_write_what_they_shall_and_nothing_else(columns, dtype, skip):
-    """Wherever the target begins, at a vector's place or not."""
+def test_streaming_stores_write_their_rows_and_nothing_else(columns, dtype, skip):
+    """The target may start at any alignment."""
     source = np.random.default_rng(columns).normal(size=(5, columns)).astype(dtype)
     around = memory.empty((skip + source.size + 3,), np.dtype(dtype))
     around[:] = -7
@@ -400,7 +433,7 @@ def apply(function, x, y):
 
 
 def floats():
-    """Single precision of every size, a multiple of eight of them: TensorFlow then takes none by itself."""
+    """Single precision of all magnitudes. Their number is a multiple of eight, so TensorFlow vectorises all of them."""
     generator = np.random.default_rng(0)
     bits = generator.integers(0, 2**32, 2**15, dtype=np.uint32).view(np.float32)
     usual = np.concatenate([generator.normal(0, scale, 2**14) for scale in (1e-3, 0.3, 1, 5, 30, 100)])
@@ -414,7 +447,7 @@ def floats():
 
 
 def assert_same_bits(found, expected, x):
-    """Zeros have a sign; of what is not a number the bits do not matter."""
+    """Bits agree, including the sign of zeros. The bits of nan do not matter."""
     number = ~np.isnan(expected)
     np.testing.assert_array_equal(np.isnan(found), ~number)
     wrong = found[number].view(np.uint32) != expected[number].view(np.uint32)
@@ -438,7 +471,9 @@ def test_functions_in_double_precision():
     for name, values in expected.items():
         y = np.empty_like(x)
         apply(getattr(functions, name), x, y)
-        np.testing.assert_allclose(y, values, rtol=1e-14, err_msg=name)  # two libraries, each good to a few roundings
+        np.testing.assert_allclose(
+            y, values, rtol=1e-14, err_msg=name
+        )  # two libraries, each correct to a few roundings
 
 
 def test_subnormal_numbers_are_flushed():
@@ -453,27 +488,27 @@ def test_subnormal_numbers_are_flushed():
 
 
 @numba.njit
-def fill(slope, rows, kept, parameters, filled, scale):
-    slope(rows, kept, parameters, filled, scale)
+def fill(derivative, rows, residuals, parameters, filled, scale):
+    derivative(rows, residuals, parameters, filled, scale)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_slopes_are_the_derivatives_of_the_surrogates(dtype):
-    """Of the rows in use alone, by membranes in the first columns and thresholds first among the parameters."""
+def test_surrogate_derivatives_are_those_of_the_surrogates(dtype):
+    """Only rows in use are filled. Membranes are the first columns, thresholds the first parameters."""
     generator = np.random.default_rng(0)
-    kept = generator.normal(0.3, 1.0, (5, 3 * 8)).astype(dtype)
+    residuals = generator.normal(0.3, 1.0, (5, 3 * 8)).astype(dtype)
     parameters = generator.uniform(0.2, 0.8, (2, 8)).astype(dtype)
-    x = kept[:4, :8] - parameters[0]
+    x = residuals[:4, :8] - parameters[0]
     for name in surrogates.names():
         for scale in (surrogates.scale_of(name), 0.7, 30.0):
             filled = np.full((5, 8), -3.0, dtype)
-            fill(slopes.slope(name, dtype), 4, kept, parameters, filled, scale)
+            fill(surrogate_derivatives.surrogate_derivative(name, dtype), 4, residuals, parameters, filled, scale)
             np.testing.assert_array_equal(filled[4], -3.0)
             expected = numpy_of(surrogates.derivative(keras.ops.convert_to_tensor(x), name, scale))
             if dtype == "float32" and BACKEND == "tensorflow":
                 np.testing.assert_array_equal(filled[:4], expected, err_msg=name)
                 continue
-            # The logistic of a surrogate far off is a small difference from one.
+            # Far from the threshold, the derivative of the logistic is a small difference from one.
             tolerance = 1e-5 if dtype == "float32" else 1e-12
             np.testing.assert_allclose(filled[:4], expected, rtol=tolerance, atol=tolerance * scale, err_msg=name)
 
@@ -488,24 +523,24 @@ CASES = {
     "slstm": (slstm_of(), "slstm", "dense"),
     "leaky": (LEAKY, "leaky", None),
 }
-weighed_or_not = pytest.mark.parametrize("features", [0, 7])
+projected_or_not = pytest.mark.parametrize("features", [0, 7])
 
 
-def everything(of, inputs):
-    outputs, states, _ = of.forward(False, *inputs)
-    return [outputs, states, *way_back(of, inputs, *upstream(outputs, states))[2].values()]
+def everything(layer, inputs):
+    outputs, states, _ = layer.forward(False, *inputs)
+    return [outputs, states, *run_backward(layer, inputs, *upstream(outputs, states))[2].values()]
 
 
 @pytest.fixture
 def threads(monkeypatch):
-    """A function that sets how many threads share the work, however little, and into how many parts it is cut."""
+    """A function that sets the number of threads, which share even little work, and of parts."""
     pools = []
 
     def use(count, parts=sequence.PARTS):
         pools.append(ThreadPoolExecutor(count))
         monkeypatch.setattr(sequence, "_threads", lambda: count)
         monkeypatch.setattr(sequence, "_pool", lambda: pools[-1])
-        monkeypatch.setattr(sequence, "WORTH_A_THREAD", 1)
+        monkeypatch.setattr(sequence, "NEURON_STEPS_PER_THREAD", 1)
         monkeypatch.setattr(sequence, "PARTS", parts)
 
     yield use
@@ -513,34 +548,34 @@ def threads(monkeypatch):
         pool.shutdown()
 
 
-@weighed_or_not
+@projected_or_not
 @pytest.mark.parametrize("name", CASES)
-def test_answers_do_not_depend_on_threads(name, features, threads):
-    """To the bit, sums over the batch too."""
-    of, kind, recurrence = CASES[name]
+def test_results_do_not_depend_on_the_number_of_threads(name, features, threads):
+    """Bits agree, also for sums over the batch."""
+    layer, kind, recurrence = CASES[name]
     inputs = arrays(kind, 83, 5, 9, "float32", recurrence, features)
     for parts in (1, 2, 4, 7):
         answers = []
         for count in (1, 2, 3, 5):
             threads(count, parts)
-            answers.append(everything(of, inputs))
+            answers.append(everything(layer, inputs))
         for answer in answers[1:]:
             for found, expected in zip(answer, answers[0], strict=True):
                 np.testing.assert_array_equal(found, expected)
 
 
-@weighed_or_not
+@projected_or_not
 @pytest.mark.parametrize("name", CASES)
-def test_parts_and_tiles_change_nothing_but_the_order_of_sums_over_paths(name, features, threads, monkeypatch):
-    """What belongs to one path has the same bits; sums of 83 paths and 5 steps differ by some dozens of roundings."""
-    of, kind, recurrence = CASES[name]
+def test_parts_and_tiles_change_only_the_order_of_sums_over_paths(name, features, threads, monkeypatch):
+    """Arrays of single paths have equal bits. Sums over 83 paths and 5 steps differ by some dozens of roundings."""
+    layer, kind, recurrence = CASES[name]
     inputs = arrays(kind, 83, 5, 9, "float32", recurrence, features)
     answers = []
     for height, parts in ((16, 1), (16, 4), (16, 8), (5, 3), (1, 8), (100, 2)):
-        monkeypatch.setattr(sequence, "HEIGHT", height)
+        monkeypatch.setattr(sequence, "TILE_HEIGHT", height)
         threads(2, parts)
-        outputs, states, _ = of.forward(False, *inputs)
-        answers.append(way_back(of, inputs, *upstream(outputs, states)))
+        outputs, states, _ = layer.forward(False, *inputs)
+        answers.append(run_backward(layer, inputs, *upstream(outputs, states)))
     for outputs, states, found in answers[1:]:
         np.testing.assert_array_equal(outputs, answers[0][0])
         np.testing.assert_array_equal(states, answers[0][1])
@@ -552,50 +587,50 @@ def test_parts_and_tiles_change_nothing_but_the_order_of_sums_over_paths(name, f
             np.testing.assert_allclose(found[key], expected, rtol=0, atol=1e-5 * largest, err_msg=key)
 
 
-@weighed_or_not
+@projected_or_not
 @pytest.mark.parametrize("name", CASES)
-def test_what_was_not_kept_is_run_forward_once_more(name, features, monkeypatch):
-    """Groups of paths within a part, the last one smaller; but for the order of sums it has the same bits."""
-    monkeypatch.setattr(sequence, "GROUP", 2 * sequence.HEIGHT * 5)
-    of, kind, recurrence = CASES[name]
+def test_residuals_that_were_not_saved_are_recomputed(name, features, monkeypatch):
+    """Each part has several groups of paths, the last one smaller. Only the order of sums changes."""
+    monkeypatch.setattr(sequence, "RECOMPUTED_STEPS", 2 * sequence.TILE_HEIGHT * 5)
+    layer, kind, recurrence = CASES[name]
     inputs = arrays(kind, 37 * sequence.PARTS, 5, 9, "float32", recurrence, features)
-    outputs, states, kept = of.forward(False, *inputs)
-    assert kept.size == 0
+    outputs, states, residuals = layer.forward(False, *inputs)
+    assert residuals.size == 0
     gradients = upstream(outputs, states)
-    _, _, expected = way_back(of, inputs, *gradients)
-    found = dict(zip(NAMES, of.backward(kept, *inputs, *gradients), strict=True))
+    _, _, expected = run_backward(layer, inputs, *gradients)
+    found = dict(zip(NAMES, layer.backward(residuals, *inputs, *gradients), strict=True))
     for key in NAMES:
         atol = 0 if key in ("inputs", "initial") else 1e-5 * np.max(np.abs(expected[key]), initial=0)
         np.testing.assert_allclose(found[key], expected[key], rtol=0, atol=atol, err_msg=key)
 
 
-@weighed_or_not
+@projected_or_not
 @pytest.mark.parametrize("name", CASES)
 def test_a_path_does_not_depend_on_its_batch(name, features):
-    """Outputs, states, and gradients of inputs and initial states, to the bit, wherever the batch is cut."""
-    of, kind, recurrence = CASES[name]
+    """Bits of outputs, states, and gradients of inputs and initial states agree for any part of the batch."""
+    layer, kind, recurrence = CASES[name]
     whole = arrays(kind, 37, 5, 9, "float32", recurrence, features)
     inputs, *weights, initial = whole
-    outputs, states, _ = of.forward(False, *whole)
-    of_outputs, of_states = upstream(outputs, states)
-    _, _, of_whole = way_back(of, whole, of_outputs, of_states)
+    outputs, states, _ = layer.forward(False, *whole)
+    outputs_gradient, states_gradient = upstream(outputs, states)
+    _, _, whole_gradients = run_backward(layer, whole, outputs_gradient, states_gradient)
     for begin, stop in ((0, 16), (0, 5), (5, 6), (7, 37)):
         part = inputs[begin:stop], *weights, np.ascontiguousarray(initial[:, begin:stop])
-        of_part = of_outputs[begin:stop], np.ascontiguousarray(of_states[:, begin:stop])
-        some, ends, found = way_back(of, part, *of_part)
+        part_gradients = outputs_gradient[begin:stop], np.ascontiguousarray(states_gradient[:, begin:stop])
+        some, ends, found = run_backward(layer, part, *part_gradients)
         np.testing.assert_array_equal(some, outputs[begin:stop])
         np.testing.assert_array_equal(ends, states[:, begin:stop])
-        np.testing.assert_array_equal(found["inputs"], of_whole["inputs"][begin:stop])
-        np.testing.assert_array_equal(found["initial"], of_whole["initial"][:, begin:stop])
+        np.testing.assert_array_equal(found["inputs"], whole_gradients["inputs"][begin:stop])
+        np.testing.assert_array_equal(found["initial"], whole_gradients["initial"][:, begin:stop])
 
 
-def test_calls_at_the_same_time_do_not_disturb_each_other(threads):
-    """Of several layers and sizes, from several threads of Python, each of which shares its work among threads."""
+def test_concurrent_calls_are_independent(threads):
+    """Several Python threads call layers of several sizes, and each call uses threads of its own."""
     threads(3)
     jobs = []
-    for seed, (of, kind, recurrence) in enumerate(CASES.values()):
+    for seed, (layer, kind, recurrence) in enumerate(CASES.values()):
         for batch, features in ((3, 0), (20, 4), (40, 7)):
-            jobs.append((of, arrays(kind, batch, 6, 5, "float32", recurrence, features, seed)))
+            jobs.append((layer, arrays(kind, batch, 6, 5, "float32", recurrence, features, seed)))
     expected = [everything(*job) for job in jobs]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(10):
@@ -604,14 +639,14 @@ def test_calls_at_the_same_time_do_not_disturb_each_other(threads):
                     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("of", [1, 3])
+@pytest.mark.parametrize("weights", [1, 3])
 @pytest.mark.parametrize("name", ["lif", "slstm"])
-def test_a_weight_that_is_not_finite_shows_though_its_neuron_is_silent(name, of):
-    """As in `inputs @ kernel`; `of`: the kernel, the recurrent weights."""
+def test_a_weight_that_is_not_finite_shows_although_its_input_is_silent(name, weights):
+    """As in `inputs @ kernel`. The weights are the kernel or the recurrent weights."""
     inputs = list(arrays(name, 5, 4, 3, np.float32, recurrence="dense", features=4))
     inputs[0][:] = 0
     inputs[5][:] = 0
-    inputs[of][1, 2] = np.inf
+    inputs[weights][1, 2] = np.inf
     outputs, _, _ = {"lif": lif_of(leading=1), "slstm": slstm_of()}[name].forward(True, *inputs)
     assert np.isnan(outputs[..., 2]).all()
     assert np.isfinite(outputs[:, 0, :2]).all()
@@ -620,8 +655,8 @@ def test_a_weight_that_is_not_finite_shows_though_its_neuron_is_silent(name, of)
 # Memory
 
 
-def test_memory_that_outlives_its_module_ends_in_silence():
-    """Numba holds on to a function's names until Python has taken those of other modules away."""
+def test_memory_that_outlives_its_module_is_freed_without_errors():
+    """At exit, numba holds references to arrays until Python has cleared the names of other modules."""
     program = """
 import numba, numpy
 from kspike_reg.neurons.engines.cpu import memory
@@ -635,7 +670,7 @@ first(array)
     assert "Exception ignored" not in ended.stderr
 
 
-def test_memory_is_aligned_and_used_again():
+def test_memory_is_aligned_and_reused():
     shape = 1237, 3
     dtype = np.dtype("float64")
     gc.collect()
@@ -649,14 +684,14 @@ def test_memory_is_aligned_and_used_again():
     del first
     third = memory.empty(shape, dtype)
     third[:] = 0
-    assert np.all(view == 7), "a view holds its memory"
+    assert np.all(view == 7), "a view keeps its memory in use"
     del view
     assert memory.empty(shape, dtype).ctypes.data == place
     assert memory.empty((shape[0], 2 * shape[1]), np.dtype("float32")).ctypes.data == place
     assert memory.empty((0, 5), dtype).shape == (0, 5)
 
 
-def test_too_much_idle_memory_goes_back(monkeypatch):
+def test_idle_memory_beyond_the_limit_is_freed(monkeypatch):
     monkeypatch.setattr(memory, "MOST_IDLE", 0)
     size = 54321
     array = memory.empty((size,), np.dtype("uint8"))
@@ -664,17 +699,19 @@ def test_too_much_idle_memory_goes_back(monkeypatch):
     assert not memory._idle[size]
 
 
-def test_memory_is_lent_once_whatever_the_threads_do():
-    """Threads that take turns as often as Python lets them, and what would go wrong in `__del__` is heard."""
-    heard, wrong = [], []
-    hook, sys.unraisablehook = sys.unraisablehook, heard.append
+def test_threads_never_get_the_same_memory():
+    """Threads switch as often as Python allows. Errors in `__del__` reach `sys.unraisablehook`."""
+    unraisable, errors = [], []
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable.append
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
 
     def work(number):
         try:
             for turn in range(1000):
-                size = 10 + turn % 3 if turn % 2 else 100 + 6 * turn + number  # sizes shared with others, and new ones
+                size = (
+                    10 + turn % 3 if turn % 2 else 100 + 6 * turn + number
+                )  # some sizes are shared with other threads
                 array = memory.empty((size,), np.dtype("int64"))
                 array[:] = number
                 other = memory.empty((10 + turn % 3,), np.dtype("int64"))
@@ -682,7 +719,7 @@ def test_memory_is_lent_once_whatever_the_threads_do():
                 assert np.all(array == number)
                 del array, other
         except Exception as error:
-            wrong.append(error)
+            errors.append(error)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(6)]
     try:
@@ -693,28 +730,28 @@ def test_memory_is_lent_once_whatever_the_threads_do():
     finally:
         sys.setswitchinterval(interval)
         sys.unraisablehook = hook
-    assert not wrong
-    assert not heard
+    assert not errors
+    assert not unraisable
 
 
-# Numbers that fade
+# Subnormal numbers
 
 
-@weighed_or_not
+@projected_or_not
 @pytest.mark.parametrize("name", CASES)
-def test_over_200_steps_of_silence_no_number_is_subnormal(name, features):
-    """Membranes and gradients halve at every step, and pass the smallest normal number after some 126 steps."""
-    of, kind, recurrence = CASES[name]
+def test_no_number_is_subnormal_after_200_silent_steps(name, features):
+    """Membranes and gradients halve at every step, and reach the smallest normal number after some 126 steps."""
+    layer, kind, recurrence = CASES[name]
     silence = arrays(kind, 3, 200, 4, "float32", recurrence, features)
     inputs, _, bias, recurrent, parameters, _ = silence
     inputs[:], bias[:] = 0, 0
     recurrent *= 0.01
     parameters[:] = 0.5
-    outputs, states, kept = of.forward(True, *silence)
-    of_outputs, of_states = upstream(outputs, states)
-    of_outputs[:, :-1] = 0
-    answers = [outputs, states, *way_back(of, silence, of_outputs, of_states)[2].values()]
-    rows = kept[0, :, :3]
+    outputs, states, residuals = layer.forward(True, *silence)
+    outputs_gradient, states_gradient = upstream(outputs, states)
+    outputs_gradient[:, :-1] = 0
+    answers = [outputs, states, *run_backward(layer, silence, outputs_gradient, states_gradient)[2].values()]
+    rows = residuals[0, :, :3]
     for values in (*answers, rows):
         assert np.all(np.isfinite(values))
     for values in (outputs, states, rows):

@@ -101,19 +101,23 @@ def _arguments(layer: "NeuronLayer", call: Call) -> tuple[Tensor, ...]:
 
 def _sequence(cell: "NeuronCell", output: str) -> Any:
     """The loops for a cell that emits one of its states."""
-    firing = {}
-    if cell.fires:
-        firing["options"] = (cell.reset == "subtract", cell.reset == "zero", not cell.detach_reset)
-        firing |= {"surrogate": cell.surrogate, "scale": cell.surrogate_scale}
-    leading = cell.state_names.index(output)
-    return _cached_sequence(cell.kind, leading=leading, **firing)
+    firing = {"surrogate": cell.surrogate, "scale": cell.surrogate_scale} if cell.fires else {}
+    return _cached_sequence(
+        cell.kind,
+        options=KERNELS[cell.kind].options(cell),
+        leading=cell.state_names.index(output),
+        feedback=cell.state_names.index(cell.feeds_back) if cell.feeds_back else 0,
+        **firing,
+    )
 
 
 @cache
-def _cached_sequence(kind, *, options=(), leading, surrogate=None, scale=None):
+def _cached_sequence(kind, *, options, leading, feedback, surrogate=None, scale=None):
     from kspike_reg.neurons.engines.cpu.sequence import Sequence
 
-    return Sequence(KERNELS[kind], options=options, leading=leading, surrogate=surrogate, scale=scale)
+    return Sequence(
+        KERNELS[kind], options=options, leading=leading, feedback=feedback, surrogate=surrogate, scale=scale
+    )
 
 
 def _on_cpu() -> bool:

@@ -1,68 +1,110 @@
-"""What a neuron gives for its paths to be compiled: a step, how to get the states back, and the step's reverse.
+"""The kernel of a neuron: the functions that the compiled loops need to run its paths.
 
-They are functions on one tile and one step (see `loops`), compiled for one kind of number and handed to the loops as
-pointers, so that the loops are compiled once for all neurons. Numba keeps the machine code on disk.
+A kernel has three functions: one step, the states after a step, and one step backward. Each works on one tile for one
+step (see `loops`). They are compiled for one precision, and loops receive them as pointers, so that the loops are
+compiled once for all neurons. Numba keeps the machine code on disk.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from numba import types
 from numba.extending import intrinsic
 
 from kspike_reg.neurons.engines.cpu.tile_functions import TileFunction
 
-__all__ = ["Kernel", "advances", "restores", "reverses", "widest_registers"]
+if TYPE_CHECKING:
+    from kspike_reg.neurons.cell import NeuronCell
+
+__all__ = ["Kernel", "advances", "firing_options", "restores", "reverses", "widest_registers"]
 
 
-def advances(function):
-    """A step: function(rows, incoming, states, parameters, options, kept).
+def advances(function: Callable) -> TileFunction:
+    """Decorator of a step: function(rows, currents, states, parameters, options, residuals).
 
-    `states` goes from those of the last step to those of this one in place, `kept` is filled with what the way back
-    needs; `incoming` may be overwritten.
+    Args:
+        function: updates `states` in place from the last step to this one, and fills `residuals` with the values that
+            the backward pass needs. It may overwrite `currents`.
+
+    Returns:
+        The function, to be compiled.
     """
     return TileFunction(function, (types.int64, 2, 3, 2, 1, 2))
 
 
-def restores(function):
-    """The states after a step from what it kept: function(rows, kept, parameters, states) fills `states`."""
+def restores(function: Callable) -> TileFunction:
+    """Decorator of the states after a step: function(rows, residuals, parameters, states).
+
+    Args:
+        function: fills `states` from the residuals of the step.
+
+    Returns:
+        The function, to be compiled.
+    """
     return TileFunction(function, (types.int64, 2, 2, 3))
 
 
-def reverses(function):
-    """A step in reverse: function(rows, kept, previous, parameters, options, slopes, gradients, incoming, sums).
+def reverses(function: Callable) -> TileFunction:
+    """Decorator of a step backward.
 
-    `kept` is of this step, `previous` are the states before it, `slopes` the surrogate's derivative at its membranes.
-    `gradients` goes from those of the states after the step to those before it in place, but for what the recurrent
-    weights add; `incoming` is filled with the gradient of the incoming currents, and to `sums`, which
-    are like `parameters`, their gradients are added.
+    Args:
+        function: function(rows, residuals, previous, parameters, options, derivatives, states_gradient,
+            currents_gradient, parameters_gradient). It reads the residuals of the step, the states before it
+            (`previous`), and the surrogate derivatives at its membranes (`derivatives`). It updates `states_gradient`
+            in place from the states after the step to the states before it, without the contribution of the
+            recurrent weights. It fills `currents_gradient`, and adds to `parameters_gradient`, which has the shape of
+            `parameters`.
+
+    Returns:
+        The function, to be compiled.
     """
     return TileFunction(function, (types.int64, 2, 3, 2, 1, 2, 3, 2, 2))
 
 
 @intrinsic
-def widest_registers(typing):
-    """Called in a function, lets its loops use the processor's widest registers.
+def widest_registers(typing: Any) -> tuple:
+    """Let the loops of the function that calls this use the widest registers of the processor.
 
-    LLVM keeps to half of AVX-512's otherwise, since some processors slow down for it. Long arithmetic gains all the
-    same, such as SLSTM's gates; short passes over memory do not.
+    By default, LLVM uses half the width of AVX-512, because some processors reduce their clock for the full width. Long
+    arithmetic, such as the gates of SLSTM, is faster with the full width; short passes over memory are not.
     """
 
     def generate(context, builder, signature, arguments):
-        # llvmlite's own `add` knows no attribute that has a value.
+        # The `add` of llvmlite rejects attributes that have a value.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
     return types.void(), generate
 
 
+def firing_options(cell: "NeuronCell") -> tuple[bool, ...]:
+    """The constants of a kernel that fires.
+
+    Args:
+        cell: a `SpikingCell`.
+
+    Returns:
+        Whether a spike subtracts the threshold, whether it clears the membrane, and whether gradients pass through
+        the reset.
+    """
+    return cell.reset == "subtract", cell.reset == "zero", not cell.detach_reset
+
+
+def no_options(cell: "NeuronCell") -> tuple:
+    """The constants of a kernel that has none."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Kernel:
-    """A neuron's functions on a tile.
+    """The functions of a neuron on a tile.
 
     Attributes:
         advance, restore, reverse: see `advances`, `restores` and `reverses`.
-        columns: numbers per neuron that a step keeps, the membrane first.
-        feedback: which of the states recurrent weights see.
+        columns: values that a step saves for each neuron, the membrane first.
+        feedback: index of the state that recurrent weights read.
+        options: function(cell) that returns the constants of the three functions, a tuple of numbers.
     """
 
     advance: TileFunction
@@ -70,3 +112,4 @@ class Kernel:
     reverse: TileFunction
     columns: int = 1
     feedback: int = 0
+    options: Callable[["NeuronCell"], tuple] = no_options

@@ -1,294 +1,272 @@
-"""Whole paths, forward and in reverse, in loops that numba compiles.
+"""Compiled loops that run a layer over whole paths, forward and backward.
 
 A tile of paths runs through all its steps before the next tile begins, so that the states, currents and gradients of
-a step stay in the processor's cache. The loops know nothing of neurons: what a neuron does with one step of a tile,
-it says in three functions (see `kernels.Kernel`), which come as arguments.
+a step stay in the processor's cache. The loops know no neuron: the kernel of a neuron provides its step on a tile, as
+functions that the loops receive as arguments (see `kernels.Kernel`).
 
-Buffers of a tile: states (number, rows, units), the spikes of a neuron that fires first and its membrane next;
-incoming currents (rows, width), width = projections * units; kept (rows, columns), what the way back needs of a
-step, the membrane in the first columns; parameters (number, units), the threshold of a neuron that fires first.
+Buffers of a tile:
+
+- states: (number, rows, units); for a neuron that fires, the spikes first and the membrane second;
+- currents: (rows, width), where width = projections * units;
+- residuals: (rows, columns), the values of a step that the backward pass needs, the membrane in the first columns;
+- parameters: (number, units), the threshold first for a neuron that fires.
 """
 
+from typing import Any
+
 import numba
-import numpy as np
+from numpy.typing import NDArray
 
-from kspike_reg.neurons.engines.cpu.matmul import VECTOR, accumulate, product, room_for_lists
-from kspike_reg.neurons.engines.cpu.streaming_stores import settle, store
-from kspike_reg.neurons.engines.cpu.tile_functions import Apart
-
-__all__ = ["backward", "forward"]
-
-
-# Steps of a tile whose inputs are read together: longer stretches of memory, and more rows for a product.
-STEPS = 8
-
-
-OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "pipeline_class": Apart}
-
-
-@numba.njit(**OPTIONS)
-def _buffer(rows, columns, like):
-    """Rows of numbers, the first where a vector register's load begins: products with others take twice the time."""
-    room = VECTOR // like.itemsize
-    memory = np.empty(rows * columns + room, like.dtype)
-    skip = (-memory.ctypes.data % VECTOR) // like.itemsize
-    return memory[skip : skip + rows * columns].reshape((rows, columns))
-
-
-@numba.njit(**OPTIONS)
-def _gather(paths, start, stop, begin, end, rows):
-    """Steps begin to end of the paths start to stop, (batch, steps, columns), into rows, step by step."""
-    row = 0
-    for t in range(begin, end):
-        for b in range(start, stop):
-            for n in range(paths.shape[2]):
-                rows[row, n] = paths[b, t, n]
-            row += 1
-
-
-@numba.njit(**OPTIONS)
-def _scatter(rows, start, stop, begin, end, paths):
-    """The way back of `_gather`."""
-    row = 0
-    for t in range(begin, end):
-        for b in range(start, stop):
-            store(rows, row, paths, b * paths.shape[1] + t)
-            row += 1
-
-
-@numba.njit(**OPTIONS)
-def _copy(source, target):
-    """target[:] = source, rows of one shape.
-
-    Numba's own assignment takes several times as long, and seconds to compile: it can tell shapes that do not match.
-    """
-    for r in range(source.shape[0]):
-        for n in range(source.shape[1]):
-            target[r, n] = source[r, n]
-
-
-@numba.njit(**OPTIONS)
-def _clear(rows):
-    """rows[:] = 0."""
-    for r in range(rows.shape[0]):
-        for n in range(rows.shape[1]):
-            rows[r, n] = 0
-
-
-@numba.njit(**OPTIONS)
-def _add(left, right):
-    """left += right, rows of one shape."""
-    for r in range(left.shape[0]):
-        for n in range(left.shape[1]):
-            left[r, n] += right[r, n]
-
-
-@numba.njit(**OPTIONS)
-def _add_to_all(rows, row):
-    """rows += row, to each."""
-    for r in range(rows.shape[0]):
-        for n in range(rows.shape[1]):
-            rows[r, n] += row[n]
-
-
-@numba.njit(**OPTIONS)
-def _add_all(rows, total):
-    """total += the sum of rows."""
-    for r in range(rows.shape[0]):
-        for n in range(rows.shape[1]):
-            total[n] += rows[r, n]
-
-
-@numba.njit(**OPTIONS)
-def forward(
-    first,
-    last,
+from kspike_reg.neurons.engines.cpu.buffers import (
     add,
-    advance,
-    options,
-    parameters,
-    inputs,
-    kernel,
-    bias,
-    recurrent,
-    feedback,
-    leading,
-    states,
-    outputs,
-    kept,
-):
-    """Run the paths first to last, without the last, through all steps.
+    add_sum,
+    add_to_each,
+    clear,
+    copy,
+    empty,
+    empty_states,
+    gather,
+    scatter,
+)
+from kspike_reg.neurons.engines.cpu.matmul import accumulate, empty_term_lists, multiply
+from kspike_reg.neurons.engines.cpu.streaming_stores import fence, store
+from kspike_reg.neurons.engines.cpu.tile_functions import LOOP_OPTIONS
+
+__all__ = ["BLOCK_STEPS", "backward", "forward"]
+
+# Steps of a tile that are projected together: longer stretches of memory, and more rows for a matrix product.
+BLOCK_STEPS = 8
+
+
+@numba.njit(**LOOP_OPTIONS)
+def forward(
+    first: int,
+    last: int,
+    gemm: Any,
+    advance: Any,
+    options: NDArray,
+    parameters: NDArray,
+    inputs: NDArray,
+    kernel: NDArray,
+    bias: NDArray,
+    recurrent: NDArray,
+    feedback: int,
+    leading: int,
+    states: NDArray,
+    outputs: NDArray,
+    residuals: NDArray,
+) -> None:
+    """Run the paths `first` to `last`, `last` excluded, through all steps.
 
     Args:
-        first, last: range of paths.
-        add: machine code of `products.ADD`.
-        advance: the neuron's step, see `kernels.Kernel`.
-        options: constants of the neuron's functions, (number,).
+        first, last: range of paths; `first` is a multiple of the height of a tile.
+        gemm: machine code of `matmul.GEMM`.
+        advance: the step of the neuron, see `kernels.Kernel`.
+        options: constants of the kernel, (number,).
         parameters: (number, units).
         inputs: (batch, steps, features).
-        kernel: input weights, (features, width); without rows where the inputs are the currents, weighed already.
+        kernel: input weights, (features, width); (0, width) if the inputs are currents, projected before.
         bias: (width,).
-        recurrent: recurrent weights, (units, width); (1, units) where each neuron hears itself alone; (0, width) where
-            there are none.
-        feedback, leading: which of the states the recurrent weights see, and which is the output.
-        states: (number, batch, units), in place from the initial to the final ones.
+        recurrent: recurrent weights, (units, width); (1, units) for one-to-one recurrence; (0, width) for none.
+        feedback, leading: indices of the state that recurrent weights read, and of the state that is the output.
+        states: (number, batch, units), updated in place from the initial to the final states.
         outputs: (batch, steps, units), filled.
-        kept: (tiles, steps, height, columns), filled; without tiles it keeps nothing. Its height is that of a tile.
+        residuals: (tiles, steps, height, columns), filled; without tiles, nothing is saved. `height` is that of a tile.
     """
-    steps, features = inputs.shape[1:]
-    width = len(bias)
+    height = residuals.shape[2]
+    weights, results = (kernel, bias, recurrent), (states, outputs, residuals)
+    buffers = _forward_buffers(inputs.shape[2], weights, results)
+    for start in range(first, last, height):
+        stop = min(start + height, last)
+        _forward_tile(
+            start, stop, gemm, advance, options, parameters, inputs, weights, feedback, leading, results, buffers
+        )
+    fence()
+
+
+@numba.njit(**LOOP_OPTIONS)
+def _forward_buffers(features, weights, results):
+    """The buffers of `_forward_tile`, in the order in which it takes them."""
+    states, _, residuals = results
     number, _, units = states.shape
-    height = kept.shape[2]
-    weighs, recurs = len(kernel) > 0, len(recurrent) > 0
-    one_to_one = len(recurrent) == 1 and width == units
-    seen = _buffer(STEPS * height, features, parameters)
-    incoming = _buffer(STEPS * height, width, parameters)
-    heard = _buffer(height, width, parameters)
-    tile = _buffer(number * height, units, parameters).reshape((number, height, units))
-    keep = _buffer(height, kept.shape[3], parameters)
-    lists = room_for_lists(STEPS * height, max(features, units))
-    for start in range(first, last, height):
-        stop = min(start + height, last)
-        rows = stop - start
-        for s in range(number):
-            _copy(states[s, start:stop], tile[s, :rows])
-        for begin in range(0, steps, STEPS):
-            end = min(begin + STEPS, steps)
-            block = rows * (end - begin)
-            if weighs:
-                _gather(inputs, start, stop, begin, end, seen)
-                product(add, seen[:block], kernel, incoming[:block], lists)
-            else:
-                _gather(inputs, start, stop, begin, end, incoming)
-            for t in range(begin, end):
-                now = slice((t - begin) * rows, (t - begin + 1) * rows)
-                _add_to_all(incoming[now], bias)
-                if one_to_one:
-                    for r in range(rows):
-                        for n in range(units):
-                            incoming[now.start + r, n] += tile[feedback, r, n] * recurrent[0, n]
-                elif recurs:
-                    product(add, tile[feedback, :rows], recurrent, heard[:rows], lists)
-                    _add(incoming[now], heard[:rows])
-                advance(rows, incoming[now], tile, parameters, options, keep)
-                if len(kept):
-                    store(keep, 0, kept, (start // height * steps + t) * height, rows)
-                for r in range(rows):
-                    store(tile, leading * height + r, outputs, (start + r) * steps + t)
-        for s in range(number):
-            _copy(tile[s, :rows], states[s, start:stop])
-    settle()
+    height, columns = residuals.shape[2:]
+    width = len(weights[1])
+    return (
+        empty(BLOCK_STEPS * height, features, states),
+        empty(BLOCK_STEPS * height, width, states),
+        empty(height, width, states),
+        empty_states(number, height, units, states),
+        empty(height, columns, states),
+        empty_term_lists(BLOCK_STEPS * height, max(features, units)),
+    )
 
 
-@numba.njit(**OPTIONS)
-def backward(
-    first,
-    last,
-    part,
-    add,
-    restore,
-    reverse,
-    slope,
-    scale,
-    options,
-    parameters,
-    kept,
-    inputs,
-    kernel,
-    initial,
-    recurrent,
-    feedback,
-    leading,
-    upstream,
-    gradients,
-    of_inputs,
-    of_kernel,
-    of_bias,
-    of_recurrent,
-    of_parameters,
+@numba.njit(**LOOP_OPTIONS)
+def _forward_tile(
+    start, stop, gemm, advance, options, parameters, inputs, weights, feedback, leading, results, buffers
 ):
-    """The way back of `forward`, from the last step to the first.
-
-    Args:
-        first, last: range of paths; first is a multiple of the tile's height.
-        part: which of the sums this range adds to.
-        add: machine code of `products.ADD`.
-        restore, reverse: the neuron's functions, see `kernels.Kernel`.
-        slope, scale: the surrogate's derivative and its scale, see `slopes`; a scale of zero: no neuron fires.
-        options, parameters, inputs, feedback, leading: as in `forward`.
-        kept: what `forward` kept.
-        kernel, recurrent: the transposes of the weights, (width, features) and (width, units), without columns where
-            there are none.
-        initial: initial states, (number, batch, units).
-        upstream: gradient of the outputs, (batch, steps, units).
-        gradients: (number, batch, units), in place from those of the final states to those of the initial ones.
-        of_inputs: gradient of the inputs, as they, filled.
-        of_kernel, of_bias, of_recurrent, of_parameters: sums, each (parts, ...), added to.
-    """
-    steps, features = inputs.shape[1:]
-    width = of_bias.shape[1]
-    number, _, units = initial.shape
-    height = kept.shape[2]
-    weighs, recurs = kernel.shape[1] > 0, recurrent.shape[1] > 0
-    one_to_one = recurrent.shape[1] == 1 and width == units
-    seen = _buffer(STEPS * height, features, parameters)
-    of_seen = _buffer(STEPS * height, features, parameters)
-    incoming = _buffer(STEPS * height, width, parameters)
-    tile = _buffer(number * height, units, parameters).reshape((number, height, units))
-    previous = _buffer(number * height, units, parameters).reshape((number, height, units))
-    slopes = _buffer(height, units, parameters)
-    _clear(slopes)
-    heard = _buffer(height, units, parameters)
-    fed = _buffer(STEPS * height, units, parameters)
-    longest = max(STEPS * height, features, units, width)
-    lists = room_for_lists(longest, longest)
-    # Sums of this range alone: threads that add to neighbouring places wait for each other.
-    sums, bias_sum = _buffer(len(parameters), units, parameters), _buffer(1, width, parameters)
-    _clear(sums)
-    _clear(bias_sum)
-    for start in range(first, last, height):
-        stop = min(start + height, last)
-        rows = stop - start
-        tile_kept = kept[start // height]
-        for s in range(number):
-            _copy(gradients[s, start:stop], tile[s, :rows])
-        for end in range(steps, 0, -STEPS):
-            begin = max(end - STEPS, 0)
+    """Run one tile, the paths `start` to `stop`, through all steps; see `forward`."""
+    kernel, bias, recurrent = weights
+    states, outputs, residuals = results
+    input_rows, currents, recurrent_currents, tile, step_residuals, lists = buffers
+    steps, height, rows, units = inputs.shape[1], residuals.shape[2], stop - start, states.shape[2]
+    projects, is_recurrent = len(kernel) > 0, len(recurrent) > 0
+    one_to_one = len(recurrent) == 1 and len(bias) == units
+    for s in range(len(states)):
+        copy(states[s, start:stop], tile[s, :rows])
+    for begin in range(0, steps, BLOCK_STEPS):
+        end = min(begin + BLOCK_STEPS, steps)
+        if projects:
             block = rows * (end - begin)
-            for t in range(end - 1, begin - 1, -1):
-                now = slice((t - begin) * rows, (t - begin + 1) * rows)
-                if t:
-                    restore(rows, tile_kept[t - 1], parameters, previous)
-                else:
-                    for s in range(number):
-                        _copy(initial[s, start:stop], previous[s, :rows])
+            gather(inputs, start, stop, begin, end, input_rows)
+            multiply(gemm, input_rows[:block], kernel, currents[:block], lists)
+        else:
+            gather(inputs, start, stop, begin, end, currents)
+        for t in range(begin, end):
+            now = currents[(t - begin) * rows : (t - begin + 1) * rows]
+            add_to_each(now, bias)
+            if one_to_one:
                 for r in range(rows):
                     for n in range(units):
-                        tile[leading, r, n] += upstream[start + r, t, n]
-                if scale:
-                    slope(rows, tile_kept[t], parameters, slopes, scale)
-                reverse(rows, tile_kept[t], previous, parameters, options, slopes, tile, incoming[now], sums)
-                _add_all(incoming[now], bias_sum[0])
-                if one_to_one:
-                    for r in range(rows):
-                        for n in range(units):
-                            of_recurrent[part, 0, n] += previous[feedback, r, n] * incoming[now.start + r, n]
-                            tile[feedback, r, n] += recurrent[n, 0] * incoming[now.start + r, n]
-                elif recurs:
-                    _copy(previous[feedback, :rows], fed[now])
-                    product(add, incoming[now], recurrent, heard[:rows], lists)
-                    _add(tile[feedback, :rows], heard[:rows])
-            if recurs and not one_to_one:
-                accumulate(add, fed[:block], incoming[:block], of_recurrent[part], lists)
-            if weighs:
-                _gather(inputs, start, stop, begin, end, seen)
-                accumulate(add, seen[:block], incoming[:block], of_kernel[part], lists)
-                product(add, incoming[:block], kernel, of_seen[:block], lists)
-                _scatter(of_seen, start, stop, begin, end, of_inputs)
+                        now[r, n] += tile[feedback, r, n] * recurrent[0, n]
+            elif is_recurrent:
+                multiply(gemm, tile[feedback, :rows], recurrent, recurrent_currents[:rows], lists)
+                add(now, recurrent_currents[:rows])
+            advance(rows, now, tile, parameters, options, step_residuals)
+            if len(residuals):
+                store(step_residuals, 0, residuals, (start // height * steps + t) * height, rows)
+            for r in range(rows):
+                store(tile, leading * height + r, outputs, (start + r) * steps + t)
+    for s in range(len(states)):
+        copy(tile[s, :rows], states[s, start:stop])
+
+
+@numba.njit(**LOOP_OPTIONS)
+def backward(
+    first: int,
+    last: int,
+    gemm: Any,
+    restore: Any,
+    reverse: Any,
+    derivative: Any,
+    scale: float,
+    options: NDArray,
+    parameters: NDArray,
+    residuals: NDArray,
+    inputs: NDArray,
+    initial: NDArray,
+    weights: tuple[NDArray, NDArray],
+    feedback: int,
+    leading: int,
+    gradients: tuple[NDArray, NDArray, NDArray],
+    sums: tuple[NDArray, NDArray, NDArray, NDArray],
+) -> None:
+    """The backward pass of `forward`, from the last step to the first.
+
+    Args:
+        first, last, gemm, options, parameters, residuals, inputs, feedback, leading: as in `forward`.
+        restore, reverse: functions of the neuron, see `kernels.Kernel`.
+        derivative, scale: surrogate derivative, see `surrogate_derivatives`; a scale of zero if no neuron fires.
+        initial: initial states, (number, batch, units).
+        weights: transposed input weights (width, features) and recurrent weights (width, units), without columns
+            where there are none.
+        gradients: of the outputs, (batch, steps, units); of the states, (number, batch, units), updated in place from
+            the final to the initial ones; of the inputs, filled.
+        sums: gradients of input weights, bias, recurrent weights and parameters, added to.
+    """
+    height = residuals.shape[2]
+    constants = scale, options, parameters
+    arrays = residuals, inputs, initial, *weights
+    indices = feedback, leading
+    buffers = _backward_buffers(height, inputs.shape[2], initial, weights)
+    # Sums of this range alone, because threads that add to neighbouring memory wait for each other.
+    bias_sum, parameters_sum = empty(1, len(weights[0]), initial), empty(len(parameters), initial.shape[2], initial)
+    clear(bias_sum)
+    clear(parameters_sum)
+    tile_sums = sums[0], bias_sum, sums[2], parameters_sum
+    for start in range(first, last, height):
+        stop = min(start + height, last)
+        _backward_tile(
+            start, stop, gemm, restore, reverse, derivative, constants, arrays, indices, gradients, tile_sums, buffers
+        )
+    fence()
+    add_sum(bias_sum, sums[1])
+    add(sums[3], parameters_sum)
+
+
+@numba.njit(**LOOP_OPTIONS)
+def _backward_buffers(height, features, initial, weights):
+    """The buffers of `_backward_tile`, in the order in which it takes them."""
+    number, _, units = initial.shape
+    width = len(weights[0])
+    derivatives = empty(height, units, initial)
+    clear(derivatives)
+    longest = max(BLOCK_STEPS * height, features, units, width)
+    return (
+        empty_states(number, height, units, initial),
+        empty_states(number, height, units, initial),
+        derivatives,
+        empty(BLOCK_STEPS * height, width, initial),
+        (empty(BLOCK_STEPS * height, units, initial), empty(height, units, initial)),
+        (empty(BLOCK_STEPS * height, features, initial), empty(BLOCK_STEPS * height, features, initial)),
+        empty_term_lists(longest, longest),
+    )
+
+
+@numba.njit(**LOOP_OPTIONS)
+def _backward_tile(
+    start, stop, gemm, restore, reverse, derivative, constants, arrays, indices, gradients, sums, buffers
+):
+    """Run one tile, the paths `start` to `stop`, backward through all steps; see `backward`."""
+    (scale, options, parameters), (feedback, leading) = constants, indices
+    residuals, inputs, initial, kernel, recurrent = arrays
+    outputs_gradient, states_gradient, inputs_gradient = gradients
+    kernel_sum, bias_sum, recurrent_sum, parameters_sum = sums
+    previous, tile_gradient, derivatives, currents_gradient, recurrence, projection, lists = buffers
+    (feedback_rows, feedback_gradient), (input_rows, input_gradient) = recurrence, projection
+    number, _, units = initial.shape
+    steps, rows, step_residuals = inputs.shape[1], stop - start, residuals[start // residuals.shape[2]]
+    projects, is_recurrent = kernel.shape[1] > 0, recurrent.shape[1] > 0
+    one_to_one = recurrent.shape[1] == 1 and len(recurrent) == units
+    for s in range(number):
+        copy(states_gradient[s, start:stop], tile_gradient[s, :rows])
+    for end in range(steps, 0, -BLOCK_STEPS):
+        begin = max(end - BLOCK_STEPS, 0)
+        block = rows * (end - begin)
+        for t in range(end - 1, begin - 1, -1):
+            now = slice((t - begin) * rows, (t - begin + 1) * rows)
+            if t:
+                restore(rows, step_residuals[t - 1], parameters, previous)
             else:
-                _scatter(incoming, start, stop, begin, end, of_inputs)
-        for s in range(number):
-            _copy(tile[s, :rows], gradients[s, start:stop])
-    settle()
-    _add(of_bias[part : part + 1], bias_sum)
-    _add(of_parameters[part], sums)
+                for s in range(number):
+                    copy(initial[s, start:stop], previous[s, :rows])
+            for r in range(rows):
+                for n in range(units):
+                    tile_gradient[leading, r, n] += outputs_gradient[start + r, t, n]
+            residual_rows, gradient = step_residuals[t], currents_gradient[now]
+            if scale:
+                derivative(rows, residual_rows, parameters, derivatives, scale)
+            reverse(
+                rows, residual_rows, previous, parameters, options, derivatives, tile_gradient, gradient, parameters_sum
+            )
+            add_sum(gradient, bias_sum[0])
+            if one_to_one:
+                for r in range(rows):
+                    for n in range(units):
+                        recurrent_sum[0, n] += previous[feedback, r, n] * gradient[r, n]
+                        tile_gradient[feedback, r, n] += recurrent[n, 0] * gradient[r, n]
+            elif is_recurrent:
+                copy(previous[feedback, :rows], feedback_rows[now])
+                multiply(gemm, gradient, recurrent, feedback_gradient[:rows], lists)
+                add(tile_gradient[feedback, :rows], feedback_gradient[:rows])
+        if is_recurrent and not one_to_one:
+            accumulate(gemm, feedback_rows[:block], currents_gradient[:block], recurrent_sum, lists)
+        if projects:
+            gather(inputs, start, stop, begin, end, input_rows)
+            accumulate(gemm, input_rows[:block], currents_gradient[:block], kernel_sum, lists)
+            multiply(gemm, currents_gradient[:block], kernel, input_gradient[:block], lists)
+            scatter(input_gradient, start, stop, begin, end, inputs_gradient)
+        else:
+            scatter(currents_gradient, start, stop, begin, end, inputs_gradient)
+    for s in range(number):
+        copy(tile_gradient[s, :rows], states_gradient[s, start:stop])

@@ -1,28 +1,36 @@
-"""A layer of neurons over whole paths by the compiled loops, in NumPy arrays; the work is shared among threads."""
+"""A layer over whole paths, forward and backward, on NumPy arrays.
+
+The compiled loops do the work; threads share it.
+"""
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.engines.cpu import loops, matmul as products, memory, surrogate_derivatives as slopes
+from kspike_reg.neurons.engines.cpu import loops, memory
 from kspike_reg.neurons.engines.cpu.kernels import Kernel
+from kspike_reg.neurons.engines.cpu.matmul import GEMM
+from kspike_reg.neurons.engines.cpu.surrogate_derivatives import surrogate_derivative, zero_derivative
 
 __all__ = ["Sequence"]
 
-# Paths of a tile: enough to use each weight again from the cache, few enough for the tile's buffers to stay there.
-HEIGHT = 8
-# Most parts that a batch is cut into, each a call that takes any free thread. What is summed over paths is summed by
-# part, and parts do not depend on the number of threads: neither do the sums.
+# Paths of a tile: enough to reuse each weight from the cache, few enough for the buffers of the tile to stay there.
+TILE_HEIGHT = 8
+# The batch is divided into at most this many parts, and any free thread takes the next one. Sums over paths are taken
+# part by part. The parts do not depend on the number of threads, so neither do the sums.
 PARTS = 8
-# Steps of paths that the way back runs forward once more at a time, where nothing was kept: some dozens of paths.
-GROUP = 2**12
-# Below so many states in all, a second thread costs more than it saves.
-WORTH_A_THREAD = 2**15
+# Without saved residuals, the backward pass recomputes the forward pass for groups of so many steps of paths, which are
+# some dozens of paths.
+RECOMPUTED_STEPS = 2**12
+# For fewer neuron-steps in all, a second thread costs more than it saves.
+NEURON_STEPS_PER_THREAD = 2**15
 
 
 @dataclass(frozen=True)
@@ -30,146 +38,184 @@ class Sequence:
     """Forward and backward pass of one layer over whole paths.
 
     Attributes:
-        kernel: the neuron.
-        options: constants of its functions.
-        leading: which of the states is the output.
-        surrogate, scale: of its spikes; None where it never fires.
+        kernel: kernel of the neuron.
+        options: constants of the kernel.
+        leading: index of the state that is the output.
+        feedback: index of the state that recurrent weights read; None takes the kernel's.
+        surrogate, scale: surrogate of the spikes and its scale; None if the neuron does not fire.
     """
 
     kernel: Kernel
     options: tuple
     leading: int
+    feedback: int | None = field(default=None, kw_only=True)
     surrogate: str | None = None
     scale: float | None = None
 
-    def compiles(self, dtype):
-        """Whether numba can compile the surrogate for this kind of number, so that there is a way back."""
-        return self.surrogate is None or slopes.slope(self.surrogate, dtype) is not None
+    def compiles(self, dtype: str) -> bool:
+        """Whether numba can compile the surrogate derivative, which the backward pass needs, for this precision."""
+        return self.surrogate is None or surrogate_derivative(self.surrogate, dtype) is not None
 
-    def forward(self, keep, inputs, kernel, bias, recurrent, parameters, initial):
+    def forward(
+        self,
+        keep: bool,
+        inputs: NDArray,
+        kernel: NDArray,
+        bias: NDArray,
+        recurrent: NDArray,
+        parameters: NDArray,
+        initial: NDArray,
+    ) -> tuple[NDArray, NDArray, NDArray]:
         """Run all paths through all steps.
 
         Args:
-            keep: whether to keep what `backward` needs; else `backward` runs the paths forward once more.
+            keep: whether to save the residuals for `backward`; otherwise `backward` recomputes them.
             inputs: (batch, steps, features).
-            kernel: (features, width), or (0, width) where the inputs are currents, weighed already.
+            kernel: (features, width), or (0, width) if the inputs are currents, projected before.
             bias: (width,).
-            recurrent: (units, width), or (0, width) where there are no recurrent weights.
+            recurrent: (units, width), (1, units) for one-to-one recurrence, or (0, width) for none.
             parameters: (number, units).
             initial: initial states, (number, batch, units).
 
         Returns:
-            Outputs (batch, steps, units), final states (number, batch, units), and what is kept for `backward`.
+            Outputs (batch, steps, units), final states (number, batch, units), and the residuals for `backward`.
         """
         batch, steps, _ = inputs.shape
         outputs = memory.empty((batch, steps, parameters.shape[1]), inputs.dtype)
-        states, kept = memory.copy(initial), self._room(batch if keep else 0, steps, parameters)
-        run = self._forward(kernel, bias, recurrent, parameters)
-        _share(outputs.size, batch, lambda first, last, _: run(first, last, inputs, states, outputs, kept))
-        return outputs, states, kept
+        states, residuals = memory.copy(initial), self._empty_residuals(batch if keep else 0, steps, parameters)
+        run = self._bind_forward(kernel, bias, recurrent, parameters)
+        _run_parts(outputs.size, batch, lambda first, last, _: run(first, last, inputs, states, outputs, residuals))
+        return outputs, states, residuals
 
-    def backward(self, kept, inputs, kernel, bias, recurrent, parameters, initial, of_outputs, of_states):
-        """The gradients of all that goes into `forward`.
+    def backward(
+        self,
+        residuals: NDArray,
+        inputs: NDArray,
+        kernel: NDArray,
+        bias: NDArray,
+        recurrent: NDArray,
+        parameters: NDArray,
+        initial: NDArray,
+        outputs_gradient: NDArray,
+        states_gradient: NDArray,
+    ) -> tuple[NDArray, ...]:
+        """The gradients of all arrays that `forward` takes.
 
         Args:
-            kept: what `forward` kept.
+            residuals: those that `forward` returned.
             inputs, kernel, bias, recurrent, parameters, initial: as in `forward`.
-            of_outputs, of_states: gradients of the outputs and of the final states.
+            outputs_gradient, states_gradient: gradients of the outputs and of the final states.
 
         Returns:
             Gradients of inputs, kernel, bias, recurrent weights, parameters and initial states.
         """
         batch, steps, _ = inputs.shape
-        of_inputs, of_initial = memory.empty(inputs.shape, inputs.dtype), memory.copy(of_states)
-        parts = math.ceil(batch / _paths_of_a_part(batch))
+        inputs_gradient, initial_gradient = memory.empty(inputs.shape, inputs.dtype), memory.copy(states_gradient)
+        parts = math.ceil(batch / _paths_per_part(batch))
         sums = [np.zeros((parts, *array.shape), inputs.dtype) for array in (kernel, bias, recurrent, parameters)]
-        run = self._backward(kernel, recurrent, parameters, sums)
-        again = None if len(kept) else self._forward(kernel, bias, recurrent, parameters)
+        run = self._bind_backward(kernel, recurrent, parameters, sums)
+        recompute = None if len(residuals) else self._bind_forward(kernel, bias, recurrent, parameters)
 
-        def from_kept(first, last, part):
-            run(first, last, part, kept, inputs, initial, of_outputs, of_initial, of_inputs)
+        def from_residuals(first, last, part):
+            gradients = outputs_gradient, initial_gradient, inputs_gradient
+            run(first, last, part, residuals, inputs, initial, gradients)
 
         def from_inputs(first, last, part):
-            tiles = max(1, GROUP // (max(1, steps) * HEIGHT))
-            for start in range(first, last, tiles * HEIGHT):
-                group = slice(start, min(start + tiles * HEIGHT, last))
+            tiles = max(1, RECOMPUTED_STEPS // (max(1, steps) * TILE_HEIGHT))
+            for start in range(first, last, tiles * TILE_HEIGHT):
+                group = slice(start, min(start + tiles * TILE_HEIGHT, last))
                 paths, begin = inputs[group], memory.copy(initial[:, group])
-                gradients = memory.copy(of_initial[:, group])
-                remembered = self._room(len(paths), steps, parameters)
+                group_gradient = memory.copy(initial_gradient[:, group])
+                recomputed = self._empty_residuals(len(paths), steps, parameters)
                 outputs = memory.empty((len(paths), steps, parameters.shape[1]), inputs.dtype)
-                again(0, len(paths), paths, memory.copy(begin), outputs, remembered)
-                run(0, len(paths), part, remembered, paths, begin, of_outputs[group], gradients, of_inputs[group])
-                of_initial[:, group] = gradients
+                recompute(0, len(paths), paths, memory.copy(begin), outputs, recomputed)
+                gradients = outputs_gradient[group], group_gradient, inputs_gradient[group]
+                run(0, len(paths), part, recomputed, paths, begin, gradients)
+                initial_gradient[:, group] = group_gradient
 
-        _share(of_outputs.size, batch, from_kept if len(kept) else from_inputs)
-        return of_inputs, *(parts.sum(axis=0) for parts in sums), of_initial
+        _run_parts(outputs_gradient.size, batch, from_residuals if len(residuals) else from_inputs)
+        return inputs_gradient, *(parts.sum(axis=0) for parts in sums), initial_gradient
 
-    def _room(self, paths, steps, parameters):
-        """For what so many paths keep."""
+    @property
+    def _indices(self):
+        """Indices of the state that recurrent weights read, and of the state that is the output."""
+        return self.kernel.feedback if self.feedback is None else self.feedback, self.leading
+
+    def _empty_residuals(self, paths, steps, parameters):
+        """Memory for the residuals of so many paths."""
         columns = self.kernel.columns * parameters.shape[1]
-        return memory.empty((math.ceil(paths / HEIGHT), steps, HEIGHT, columns), parameters.dtype)
+        return memory.empty((math.ceil(paths / TILE_HEIGHT), steps, TILE_HEIGHT, columns), parameters.dtype)
 
-    def _forward(self, kernel, bias, recurrent, parameters):
-        """`loops.forward` with all that all paths share: function(first, last, inputs, states, outputs, kept)."""
+    def _bind_forward(self, kernel, bias, recurrent, parameters):
+        """`loops.forward` with the arguments that all paths share.
+
+        Returns:
+            function(first, last, inputs, states, outputs, residuals).
+        """
         constants = (
-            products.ADD.of(parameters.dtype.name),
-            self.kernel.advance.of(parameters.dtype.name),
+            GEMM.machine_code(parameters.dtype.name),
+            self.kernel.advance.machine_code(parameters.dtype.name),
             np.asarray(self.options, parameters.dtype),
             memory.copy(parameters),
         )
-        # Products leave out what is zero; a weight that is not finite shall not go unnoticed for that.
+        # Matrix products skip zeros. A weight that is not finite must show in the result nevertheless.
         finite = np.isfinite(kernel).all(axis=0) & np.isfinite(recurrent).all(axis=0)
         biases = np.where(finite, bias, bias.dtype.type(np.nan))
-        weights = (memory.copy(kernel), biases, memory.copy(recurrent), self.kernel.feedback, self.leading)
+        weights = (memory.copy(kernel), biases, memory.copy(recurrent), *self._indices)
         return lambda first, last, inputs, *results: loops.forward(first, last, *constants, inputs, *weights, *results)
 
-    def _backward(self, kernel, recurrent, parameters, sums):
-        """`loops.backward` likewise.
+    def _bind_backward(self, kernel, recurrent, parameters, sums):
+        """`loops.backward` with the arguments that all paths share.
 
-        It is a function(first, last, part, kept, inputs, initial, of_outputs, of_states, of_inputs).
+        Returns:
+            function(first, last, part, residuals, inputs, initial, gradients), where `gradients` are those of the
+            outputs, of the states and of the inputs.
         """
         dtype = parameters.dtype
         fires = self.surrogate is not None
         constants = (
-            products.ADD.of(dtype.name),
-            self.kernel.restore.of(dtype.name),
-            self.kernel.reverse.of(dtype.name),
-            slopes.slope(self.surrogate, dtype.name) if fires else slopes.flat(dtype.name),
+            GEMM.machine_code(dtype.name),
+            self.kernel.restore.machine_code(dtype.name),
+            self.kernel.reverse.machine_code(dtype.name),
+            surrogate_derivative(self.surrogate, dtype.name) if fires else zero_derivative(dtype.name),
             surrogates.scale_of(self.surrogate, self.scale) if fires else 0.0,
             np.asarray(self.options, dtype),
             memory.copy(parameters),
         )
-        kernel, recurrent = (memory.copy(weights.T) for weights in (kernel, recurrent))
-        ends = (recurrent, self.kernel.feedback, self.leading)
-        return lambda first, last, part, kept, inputs, initial, *gradients: loops.backward(
-            first, last, part, *constants, kept, inputs, kernel, initial, *ends, *gradients, *sums
-        )
+        weights = memory.copy(kernel.T), memory.copy(recurrent.T)
+
+        def run(first, last, part, residuals, inputs, initial, gradients):
+            part_sums = tuple(array[part] for array in sums)
+            paths = residuals, inputs, initial
+            loops.backward(first, last, *constants, *paths, weights, *self._indices, gradients, part_sums)
+
+        return run
 
 
-def _paths_of_a_part(batch):
-    return max(1, math.ceil(batch / PARTS / HEIGHT)) * HEIGHT
+def _paths_per_part(batch):
+    return max(1, math.ceil(batch / PARTS / TILE_HEIGHT)) * TILE_HEIGHT
 
 
-def _share(size, batch, work):
-    """Let threads work on parts of the batch; compiled code runs without Python's lock.
+def _run_parts(size: int, batch: int, work: Callable) -> None:
+    """Let threads work on the parts of a batch. Compiled code runs without Python's lock.
 
-    Whoever is done takes the next part, so that a thread that the system holds up does not hold up the others.
+    A thread that is done takes the next part, so that one that the system delays does not delay the others.
 
     Args:
         size: neuron-steps in all.
         batch: number of paths.
-        work: function(first path, last path, number of the part).
+        work: function(first path, last path, index of the part).
     """
-    paths = _paths_of_a_part(batch)
+    paths = _paths_per_part(batch)
     parts = iter([(first, min(first + paths, batch), first // paths) for first in range(0, batch, paths)])
 
-    def work_through():
-        for part in parts:  # a list's iterator gives each part to one thread only
+    def take_parts():
+        for part in parts:  # the iterator of a list gives each part to one thread only
             work(*part)
 
-    workers = min(_threads(), math.ceil(size / WORTH_A_THREAD), math.ceil(batch / paths))
-    others = [_pool().submit(work_through) for _ in range(workers - 1)]
-    work_through()
+    workers = min(_threads(), math.ceil(size / NEURON_STEPS_PER_THREAD), math.ceil(batch / paths))
+    others = [_pool().submit(take_parts) for _ in range(workers - 1)]
+    take_parts()
     for other in others:
         other.result()
 

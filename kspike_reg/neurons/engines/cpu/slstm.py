@@ -1,81 +1,94 @@
-"""Spiking LSTM neurons: states [spikes, membrane, carry], parameters [threshold] (see `neurons.slstm`).
+"""Kernel of spiking LSTM neurons (see `neurons.slstm`).
 
-Options as in `compiled.lif`. A step keeps membrane, carry and the gates i, f, g, o after their activations.
+States: [spikes, membrane, carry]. Parameters: [threshold]. Options: as in `lif`. Residuals of a step: the membrane,
+the carry, and the gates i, f, g, o after their activations.
 """
 
 from kspike_reg.neurons.engines.cpu.functions import flushed, sigmoid, tanh
-from kspike_reg.neurons.engines.cpu.kernels import Kernel, advances, restores, reverses, widest_registers
+from kspike_reg.neurons.engines.cpu.kernels import (
+    Kernel,
+    advances,
+    firing_options,
+    restores,
+    reverses,
+    widest_registers,
+)
 
 __all__ = ["KERNEL"]
 
 
 @advances
-def advance(rows, incoming, states, parameters, options, kept):
+def advance(rows, currents, states, parameters, options, residuals):
     widest_registers()
     units = states.shape[2]
     subtracts, clears = options[0], options[1]
     for r in range(rows):
-        # Gates in loops of their own, each on one array: so the compiler takes many neurons at once.
+        # Each gate has a loop of its own on one array, so that the compiler vectorises over neurons.
         for n in range(2 * units):
-            kept[r, 2 * units + n] = sigmoid(incoming[r, n])
+            residuals[r, 2 * units + n] = sigmoid(currents[r, n])
         for n in range(2 * units, 3 * units):
-            kept[r, 2 * units + n] = tanh(incoming[r, n])
+            residuals[r, 2 * units + n] = tanh(currents[r, n])
         for n in range(3 * units, 4 * units):
-            kept[r, 2 * units + n] = sigmoid(incoming[r, n])
+            residuals[r, 2 * units + n] = sigmoid(currents[r, n])
         for n in range(units):
-            forget, entry, candidate = kept[r, 3 * units + n], kept[r, 2 * units + n], kept[r, 4 * units + n]
-            states[2, r, n] = flushed(forget * states[2, r, n] + entry * candidate)
+            input_gate, forget_gate = residuals[r, 2 * units + n], residuals[r, 3 * units + n]
+            states[2, r, n] = flushed(forget_gate * states[2, r, n] + input_gate * residuals[r, 4 * units + n])
         for n in range(units):
-            kept[r, units + n] = states[2, r, n]
+            residuals[r, units + n] = states[2, r, n]
         for n in range(units):
-            incoming[r, n] = tanh(states[2, r, n])
+            currents[r, n] = tanh(states[2, r, n])
         for n in range(units):
             spike, threshold = states[0, r, n], parameters[0, n]
-            membrane = kept[r, 5 * units + n] * incoming[r, n]
+            membrane = residuals[r, 5 * units + n] * currents[r, n]
             membrane = membrane - clears * spike * membrane
             membrane = flushed(membrane - threshold * (subtracts * spike))
             states[0, r, n] = membrane >= threshold
             states[1, r, n] = membrane
-            kept[r, n] = membrane
+            residuals[r, n] = membrane
 
 
 @restores
-def restore(rows, kept, parameters, states):
+def restore(rows, residuals, parameters, states):
     units = states.shape[2]
     for r in range(rows):
         for n in range(units):
-            states[0, r, n] = kept[r, n] >= parameters[0, n]
-            states[1, r, n] = kept[r, n]
-            states[2, r, n] = kept[r, units + n]
+            states[0, r, n] = residuals[r, n] >= parameters[0, n]
+            states[1, r, n] = residuals[r, n]
+            states[2, r, n] = residuals[r, units + n]
 
 
 @reverses
-def reverse(rows, kept, previous, parameters, options, slopes, gradients, incoming, sums):
+def reverse(
+    rows, residuals, previous, parameters, options, derivatives, states_gradient, currents_gradient, parameters_gradient
+):
     units = previous.shape[2]
     subtracts, clears, attached = options[0], options[1], options[2]
     for r in range(rows):
         for n in range(units):
-            incoming[r, n] = tanh(kept[r, units + n])
+            currents_gradient[r, n] = tanh(residuals[r, units + n])
         for n in range(units):
             spike, threshold = previous[0, r, n], parameters[0, n]
-            output_gate, carried = kept[r, 5 * units + n], incoming[r, n]
-            by_spike = slopes[r, n] * gradients[0, r, n]
-            gradient = flushed(gradients[1, r, n] + by_spike)
-            lowering = subtracts * threshold + clears * output_gate * carried
-            sums[0, n] -= by_spike + subtracts * spike * gradient
-            gradients[0, r, n] = -attached * lowering * gradient
+            output_gate, tanh_carry = residuals[r, 5 * units + n], currents_gradient[r, n]
+            through_spike = derivatives[r, n] * states_gradient[0, r, n]
+            gradient = flushed(states_gradient[1, r, n] + through_spike)
+            reset = subtracts * threshold + clears * output_gate * tanh_carry
+            parameters_gradient[0, n] -= through_spike + subtracts * spike * gradient
+            states_gradient[0, r, n] = -attached * reset * gradient
             gradient = gradient - clears * spike * gradient
-            incoming[r, 3 * units + n] = gradient * carried * output_gate * (1 - output_gate)
-            gradients[2, r, n] = flushed(gradients[2, r, n] + gradient * output_gate * (1 - carried * carried))
-            gradients[1, r, n] = 0
+            currents_gradient[r, 3 * units + n] = gradient * tanh_carry * output_gate * (1 - output_gate)
+            states_gradient[2, r, n] = flushed(
+                states_gradient[2, r, n] + gradient * output_gate * (1 - tanh_carry * tanh_carry)
+            )
+            states_gradient[1, r, n] = 0
         for n in range(units):
-            gradient, entry, candidate = gradients[2, r, n], kept[r, 2 * units + n], kept[r, 4 * units + n]
-            incoming[r, n] = gradient * candidate * entry * (1 - entry)
-            incoming[r, 2 * units + n] = gradient * entry * (1 - candidate * candidate)
+            gradient, input_gate = states_gradient[2, r, n], residuals[r, 2 * units + n]
+            candidate = residuals[r, 4 * units + n]
+            currents_gradient[r, n] = gradient * candidate * input_gate * (1 - input_gate)
+            currents_gradient[r, 2 * units + n] = gradient * input_gate * (1 - candidate * candidate)
         for n in range(units):
-            gradient, forget = gradients[2, r, n], kept[r, 3 * units + n]
-            incoming[r, units + n] = gradient * previous[2, r, n] * forget * (1 - forget)
-            gradients[2, r, n] = gradient * forget
+            gradient, forget_gate = states_gradient[2, r, n], residuals[r, 3 * units + n]
+            currents_gradient[r, units + n] = gradient * previous[2, r, n] * forget_gate * (1 - forget_gate)
+            states_gradient[2, r, n] = gradient * forget_gate
 
 
-KERNEL = Kernel(advance, restore, reverse, columns=6, feedback=1)
+KERNEL = Kernel(advance, restore, reverse, columns=6, feedback=1, options=firing_options)

@@ -1,12 +1,14 @@
-"""The derivatives of `neurons.surrogates`, compiled from the very functions that are registered there.
+"""Surrogate derivatives in compiled loops, made from the functions that `neurons.surrogates` registers.
 
-A surrogate is written once, on tensors, in `keras.ops`. Here the same code runs with functions of single numbers in
-place of `keras.ops`, which numba compiles: any surrogate, a user's own too, that is made of arithmetic and of NUMBERS.
+A surrogate is written once, on tensors, with `keras.ops`. Here the same code runs on single numbers: each function of
+`keras.ops` is replaced by one that numba compiles. This works for every surrogate, also a user's own, that consists of
+arithmetic and of the functions in SCALAR_OPS.
 """
 
 import math
 import types
 from functools import cache
+from typing import Any
 
 import keras
 import numba
@@ -17,21 +19,21 @@ from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.engines.cpu import functions
 from kspike_reg.neurons.engines.cpu.tile_functions import TileFunction
 
-__all__ = ["flat", "slope"]
+__all__ = ["surrogate_derivative", "zero_derivative"]
 
 _compiled = numba.njit(error_model="numpy")
-# Rows, kept, parameters, slopes, scale.
+# Rows, residuals, parameters, derivatives, scale.
 ARGUMENTS = numba.int64, 2, 2, 2, numba.float64
 
 
 @overload_attribute(numba.types.Float, "dtype")
-def dtype_of_a_number(number):
-    """What `ops.cast(..., x.dtype)` asks for; `cast` below has no use for it."""
+def _dtype_of_a_number(number):
+    """The attribute that `ops.cast(..., x.dtype)` reads; `cast` below ignores its value."""
     return lambda number: None
 
 
-# What the names of keras.ops mean for single numbers.
-NUMBERS = {
+# Functions on single numbers, by their names in keras.ops.
+SCALAR_OPS = {
     "abs": abs,
     "absolute": abs,
     "cast": lambda x, dtype: x * 1,
@@ -57,10 +59,11 @@ NUMBERS = {
 
 
 @cache
-def slope(surrogate, dtype):
-    """A surrogate's derivative on a tile: function(rows, kept, parameters, slopes, scale) fills `slopes`.
+def surrogate_derivative(surrogate: str, dtype: str) -> Any:
+    """The derivative of a surrogate on a tile: function(rows, residuals, parameters, derivatives, scale).
 
-    The membranes are the first columns of `kept`, the thresholds the first of the parameters.
+    The function fills `derivatives`, (rows, units). It reads the membranes from the first columns of `residuals` and
+    the thresholds from the first row of `parameters`.
 
     Args:
         surrogate: a registered name.
@@ -71,56 +74,63 @@ def slope(surrogate, dtype):
     """
     number = np.dtype(dtype).type
     try:
-        derivative = _compiled(_on_numbers(surrogates.function(surrogate), number))
-    except AttributeError:  # an object that may be called, but is no function
+        derivative = _compiled(_on_scalars(surrogates.function(surrogate), number))
+    except AttributeError:  # a callable object, which has no code of its own
         return None
 
-    def fill(rows, kept, parameters, slopes, scale):
+    def fill(rows, residuals, parameters, derivatives, scale):
         for r in range(rows):
-            for n in range(slopes.shape[1]):
-                slopes[r, n] = derivative(kept[r, n] - parameters[0, n], number(scale))
+            for n in range(derivatives.shape[1]):
+                derivatives[r, n] = derivative(residuals[r, n] - parameters[0, n], number(scale))
 
-    # Made anew in every process: the source may stand in a notebook, which is no file.
+    # Not kept on disk, because the source may be in a notebook, which is no file.
     try:
-        return TileFunction(fill, ARGUMENTS, on_disk=False).of(dtype)
-    except Exception:  # numba has no one error for what it does not know; a name missing in NUMBERS: AttributeError
+        return TileFunction(fill, ARGUMENTS, on_disk=False).machine_code(dtype)
+    except Exception:  # numba raises many classes of errors; a name that SCALAR_OPS lacks raises AttributeError
         return None
 
 
 @cache
-def flat(dtype):
-    """In place of a derivative where no neuron fires; never called."""
+def zero_derivative(dtype: str) -> Any:
+    """A placeholder for the derivative of neurons that never fire. The loops do not call it.
 
-    def leave(rows, kept, parameters, slopes, scale):
+    Args:
+        dtype: "float32" or "float64".
+
+    Returns:
+        The machine code.
+    """
+
+    def leave(rows, residuals, parameters, derivatives, scale):
         pass
 
-    return TileFunction(leave, ARGUMENTS, on_disk=False).of(dtype)
+    return TileFunction(leave, ARGUMENTS, on_disk=False).machine_code(dtype)
 
 
-def _on_numbers(function, number):
-    """`function` with NUMBERS in place of keras.ops, however its module calls it, and all constants of one kind.
+def _on_scalars(function, number):
+    """`function` with SCALAR_OPS in place of keras.ops, under every name that its module has for it.
 
-    A constant of Python's would make a double of every single it meets.
+    All constants are cast to the type `number`, because a Python constant would promote single to double precision.
     """
     ops, mathematics, stand_in = (types.ModuleType(name) for name in ("ops", "math", "keras"))
-    for name, of_number in NUMBERS.items():
-        is_ours = isinstance(of_number, types.LambdaType)
-        setattr(ops, name, _compiled(_with_constants(of_number, number)) if is_ours else of_number)
+    for name, scalar_op in SCALAR_OPS.items():
+        is_ours = isinstance(scalar_op, types.LambdaType)
+        setattr(ops, name, _compiled(_with_constants(scalar_op, number)) if is_ours else scalar_op)
     for name, value in vars(math).items():
         setattr(mathematics, name, number(value) if isinstance(value, float) else value)
     stand_in.ops = ops
-    instead = {id(keras.ops): ops, id(keras): stand_in, id(math): mathematics}
-    known = {name: instead.get(id(value), value) for name, value in function.__globals__.items()}
-    return _with_constants(function, number, known)
+    replacements = {id(keras.ops): ops, id(keras): stand_in, id(math): mathematics}
+    names = {name: replacements.get(id(value), value) for name, value in function.__globals__.items()}
+    return _with_constants(function, number, names)
 
 
-def _with_constants(function, number, known=None):
-    """A copy of `function` whose constants are of the kind `number`, and which sees `known` as its module's names."""
+def _with_constants(function, number, names=None):
+    """A copy of `function` whose constants have the type `number`, with `names` as the names of its module."""
     code = function.__code__
     constants = tuple(number(value) if type(value) in (int, float) else value for value in code.co_consts)
     return types.FunctionType(
         code.replace(co_consts=constants),
-        function.__globals__ if known is None else known,
+        function.__globals__ if names is None else names,
         function.__name__,
         function.__defaults__,
         function.__closure__,
