@@ -108,9 +108,9 @@ def test_a_stored_tutorial_ran_from_top_to_bottom_without_noise(file):
         kinds = {(output["output_type"], output.get("name")) for output in cell["outputs"]}
         assert not kinds & {("error", None), ("stream", "stderr")}
         texts = [output.get("text") or output["data"].get("text/plain", "") for output in cell["outputs"]]
-        said = "".join("".join(text) for text in texts)
+        printed_text = "".join("".join(text) for text in texts)
         # Outputs must not contain escape sequences or carriage returns of a terminal, or paths of one machine.
-        assert not re.search(r"\x1b|\r|/(tmp|home|root|work|usr|var|Users)/|[A-Z]:\\", said), said
+        assert not re.search(r"\x1b|\r|/(tmp|home|root|work|usr|var|Users)/|[A-Z]:\\", printed_text), printed_text
     assert not re.search(r"/(tmp|home|root|work|Users)/", "".join("".join(cell["source"]) for cell in content["cells"]))
 
 
