@@ -1,4 +1,4 @@
-"""How good a trained network is: its errors on a data set, and what its neurons do."""
+"""Predictions and errors of trained networks on data sets, and records of their neurons."""
 
 import weakref
 from collections.abc import Callable
@@ -22,13 +22,13 @@ __all__ = ["Record", "Recording", "error_text", "evaluate", "predict", "records"
 def predict(
     model: keras.Model, paths: "Paths", batch_size: int = 256, *, outside: str = "warn", return_spread: bool = False
 ) -> Any:
-    """The targets of `paths` as the model predicts them.
+    """Predict the targets of `paths`.
 
     Args:
         model: a network in physical units.
-        paths: `datasets.Paths`, of as many quantities as the model takes.
+        paths: `datasets.Paths` with as many input quantities as the model takes.
         batch_size: paths at a time.
-        outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
+        outside: reaction to inputs outside the range that the model was trained on: "warn", "raise" or "ignore".
         return_spread: whether to return the spread of the population, see `network.physical.spread_at`, next to the
             prediction, from the same pass.
 
@@ -37,8 +37,8 @@ def predict(
         `return_spread` a pair of such arrays.
 
     Raises:
-        InputError: shapes that do not fit the model, inputs outside its range where they are to raise, or a spread
-            asked of a model without a `PopulationMean`.
+        InputError: shapes that do not fit the model, inputs outside its range with `outside="raise"`, or a spread of a
+            model without a `PopulationMean`.
     """
     prediction, spread, _ = _run(model, paths, batch_size, outside, return_spread)
     return (prediction, spread) if return_spread else prediction
@@ -55,12 +55,12 @@ def evaluate(
     """Errors and spike rates of `model` on `paths`, over the steps that belong to a path.
 
     Args:
-        model: a network in physical units, as `kspike_reg.load` gives it.
+        model: a network in physical units, as `kspike_reg.load` returns it.
         paths: `datasets.Paths` with targets.
         batch_size: paths at a time.
-        outside: what to do where inputs leave the range that the model was trained on: "warn", "raise" or "ignore".
-        simulate: a function (model, paths) that runs the model elsewhere, as `bridges.simulate` does; None runs it in
-            Keras.
+        outside: reaction to inputs outside the range that the model was trained on: "warn", "raise" or "ignore".
+        simulate: a function (model, paths) that runs the model on a simulator, such as `bridges.simulate`; None runs it
+            in Keras.
 
     Returns:
         A dictionary ready for JSON: `errors`, by space ("standardised", "physical"), metric and steps ("all",
@@ -71,7 +71,7 @@ def evaluate(
 
     Raises:
         InputError: a model without scaling, paths without targets, shapes that do not fit the model, or inputs
-            outside its range where they are to raise.
+            outside its range with `outside="raise"`.
     """
     if paths.targets is None:
         raise InputError("evaluate: the paths have no targets to compare with; name the output columns")
@@ -104,8 +104,7 @@ def records(model: keras.Model, inputs: Any, batch_size: int = 256) -> Recording
     Args:
         model: a functional or sequential `keras.Model` with spiking neurons, nested to any depth.
         inputs: shape (n, T, features), in the units that the model takes, finite; or `datasets.Paths`; for several
-            inputs a list of arrays, or a dictionary by their names. With padding, what is recorded there has no
-            meaning.
+            inputs a list of arrays, or a dictionary by their names. Records of padded steps have no meaning.
         batch_size: paths at a time.
 
     Returns:
@@ -121,13 +120,13 @@ def records(model: keras.Model, inputs: Any, batch_size: int = 256) -> Recording
 
 
 def error_text(error: float | None) -> str:
-    """An error of an evaluation for people.
+    """An error of an evaluation as text.
 
     Args:
         error: a number, or None where the error is undefined.
 
     Returns:
-        Four digits, 2.351e-02 say, or "undefined".
+        Four digits, for example 2.351e-02, or "undefined".
     """
     return "undefined" if error is None else f"{error:.3e}"
 
@@ -187,8 +186,8 @@ def _run(model, paths, batch_size, outside, with_spread=False):
     if wrong.any():
         path = np.argwhere(wrong)[0][0]
         raise InputError(
-            f"path {paths.labels[path]!r}: the answer is not finite; are its inputs in the units that the model was "
-            "trained in?"
+            f"path {paths.labels[path]!r}: the prediction is not finite; check that its inputs are in the units that "
+            "the model was trained in"
         )
     steps = int(paths.lengths.sum())
     rates = {}
@@ -200,7 +199,7 @@ def _run(model, paths, batch_size, outside, with_spread=False):
     return prediction, spread[0] if spread else None, rates
 
 
-# A probed model for each model that was evaluated, with and without its spread: compiling takes seconds.
+# A probed model for each evaluated model, with and without its spread, since compiling takes seconds.
 _PROBED = weakref.WeakKeyDictionary()
 
 
@@ -228,7 +227,7 @@ class _Probed(ProbedModel):
 
 
 def _checked(model, paths, outside):
-    """The inputs of a model in physical units, zero in the padding, in the precision in which networks compute."""
+    """The inputs of a model in physical units, zero in the padding, in the precision of Keras."""
     features = model.input_shape[-1]
     if paths.inputs.shape[2] != features:
         raise InputError(
@@ -241,11 +240,11 @@ def _checked(model, paths, outside):
     with np.errstate(over="ignore"):
         inputs = np.where(paths.mask[..., None], paths.inputs, 0).astype(keras.config.floatx())
     if not np.all(np.isfinite(inputs)):
-        # A spiking network hides an infinite input behind zeros and ones.
+        # The output of a spiking network may be finite even if an input is infinite.
         path, _, column = np.argwhere(~np.isfinite(inputs))[0]
         raise InputError(
             f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.dtype}; "
-            "is it in the unit that the model was trained in?"
+            "check that it is in the unit that the model was trained in"
         )
     check_paths(model, paths, outside, stacklevel=6)
     return inputs

@@ -1,22 +1,25 @@
-"""Errors of predicted paths, each named by its denominator; NumPy only.
+"""Errors of predicted paths, named by their denominators; NumPy only.
 
 All errors take `reference` and `prediction` of shape (n, T) or (n, T, outputs), `steps` ("all" or "last") and, where
-paths differ in length, `lengths`, shape (n,). Whether the numbers are standardised or physical is the caller's to say.
+paths differ in length, `lengths`, shape (n,). The caller decides whether the numbers are standardised or physical.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kspike_reg.errors import InputError
 
 __all__ = ["mean_pointwise_relative_error", "mean_relative_error", "rank_correlation", "root_mean_squared_error"]
 
 
-def mean_relative_error(reference, prediction, steps="all", *, lengths=None):
+def mean_relative_error(
+    reference: ArrayLike, prediction: ArrayLike, steps: str = "all", *, lengths: ArrayLike | None = None
+) -> float:
     """Mean over the paths of a ratio of Euclidean norms (paper, eq. 14).
 
         E = 1/n sum_i ||reference_i - prediction_i|| / ||reference_i||
 
-    The norm runs over all outputs and over all steps of a path, or over its last step alone.
+    The norm includes all outputs, and all steps of a path or its last step alone.
 
     Args:
         reference, prediction, steps, lengths: see the module.
@@ -25,8 +28,8 @@ def mean_relative_error(reference, prediction, steps="all", *, lengths=None):
         The error, dimensionless.
 
     Raises:
-        InputError: shapes that do not fit, or a path whose reference is zero throughout, where the ratio has no
-            meaning.
+        InputError: shapes that do not fit, or a path whose reference is zero in all steps, where the ratio is
+            undefined.
     """
     reference, difference, counts = _prepare("mean_relative_error", reference, prediction, steps, lengths)
     size = np.sqrt(np.sum(np.where(counts, reference, 0) ** 2, axis=(1, 2)))
@@ -34,10 +37,12 @@ def mean_relative_error(reference, prediction, steps="all", *, lengths=None):
     return float(np.mean(np.sqrt(np.sum(np.where(counts, difference, 0) ** 2, axis=(1, 2))) / size))
 
 
-def mean_pointwise_relative_error(reference, prediction, steps="all", *, lengths=None):
-    """Mean over all values of |reference - prediction| / |reference|, step 0 left out.
+def mean_pointwise_relative_error(
+    reference: ArrayLike, prediction: ArrayLike, steps: str = "all", *, lengths: ArrayLike | None = None
+) -> float:
+    """Mean over all values of |reference - prediction| / |reference|, without step 0.
 
-    This is what the code published with the paper computes, on standardised data; it differs several-fold from eq. 14.
+    The code published with the paper computes this on standardised data; it differs several-fold from eq. 14.
 
     Args:
         reference, prediction, steps, lengths: see the module.
@@ -46,18 +51,23 @@ def mean_pointwise_relative_error(reference, prediction, steps="all", *, lengths
         The error, dimensionless.
 
     Raises:
-        InputError: shapes that do not fit, or a reference value of zero, where the ratio has no meaning.
+        InputError: shapes that do not fit, or a reference value of zero, where the ratio is undefined.
     """
     reference, difference, counts = _prepare("mean_pointwise_relative_error", reference, prediction, steps, lengths)
     if steps == "all":
         counts[:, 0] = False
     if not counts.any():
-        raise InputError("mean_pointwise_relative_error: the paths have no step but step 0, which is left out")
+        raise InputError(
+            "mean_pointwise_relative_error: the paths have no step but step 0, which does not count; give paths of two "
+            "steps or more"
+        )
     _refuse_zeros("mean_pointwise_relative_error", reference[counts])
     return float(np.mean(np.abs(difference[counts]) / np.abs(reference[counts])))
 
 
-def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None):
+def root_mean_squared_error(
+    reference: ArrayLike, prediction: ArrayLike, steps: str = "all", *, lengths: ArrayLike | None = None
+) -> float:
     """Root of the mean squared error over all values, in the units of the data.
 
     Args:
@@ -73,8 +83,8 @@ def root_mean_squared_error(reference, prediction, steps="all", *, lengths=None)
     return float(np.sqrt(np.mean(difference[counts] ** 2)))
 
 
-def rank_correlation(one, other):
-    """Spearman's rank correlation: 1 where one always rises with the other, 0 where they are unrelated.
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
+    """Spearman's rank correlation: 1 if one always rises with the other, 0 if they are unrelated.
 
     Args:
         one, other: arrays of the same number of values, any shape; equal values share their mean rank.
@@ -107,7 +117,7 @@ def _prepare(metric, reference, prediction, steps, lengths):
         or lengths.max() > reference.shape[1]
     ):
         raise InputError(
-            f"{metric}: expected {len(reference)} whole lengths from 1 to {reference.shape[1]}, got {lengths}"
+            f"{metric}: expected {len(reference)} whole lengths from 1 to {reference.shape[1]}, received {lengths}"
         )
     position = np.arange(reference.shape[1])
     if steps == "all":

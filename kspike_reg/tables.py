@@ -1,4 +1,4 @@
-"""pandas tables as text to read (Markdown, LaTeX), and as files."""
+"""pandas tables as Markdown, LaTeX and files."""
 
 from numbers import Number
 from os import PathLike
@@ -13,14 +13,14 @@ __all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table as Markdown, three digits of each number, without the package that pandas would need."""
+    """Return a table as Markdown, with three digits of each number; pandas alone would need another package."""
     head = [list(table.columns), ["---"] * len(table.columns)]
     rows = head + [[text_of(value) for value in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def latex(table: pd.DataFrame) -> str:
-    """Return a table as LaTeX, three digits of each number; it needs the package booktabs."""
+    """Return a table as LaTeX, with three digits of each number; the document needs the package booktabs."""
     shown = table.map(text_of)
     head = shown.style.hide(axis="index").format(escape="latex").format_index(axis="columns", escape="latex")
     columns = "".join("r" if all(map(is_number, table[name])) else "l" for name in table)
@@ -55,7 +55,7 @@ def is_number(value: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """Return the text of a cell: three digits of a number that is not whole, but all before the point; "" for None."""
+    """Return the text of a cell: three digits of a real number, and all digits before the point; "" for None."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,14 +1,17 @@
-"""Fitting a network so that a kill costs at most the epoch under way.
+"""Training that can be resumed: a kill costs at most the current epoch.
 
-After every epoch one file, replaced as a whole, takes the weights, the optimizer's state, the best weights so far and
-the number of epochs done. A run that finds such a file goes on from it; since each epoch deals its batches out by the
-seed and its own number, it ends with the weights of a run that nobody killed.
+After every epoch one file is replaced as a whole. It holds the weights, the optimizer's state, the best weights so far
+and the number of epochs done. A run that finds such a file continues from it. The order of the batches depends on the
+seed and on the number of the epoch alone, so a resumed run ends with the same weights as one without interruption.
 """
 
 import csv
 import importlib.util
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,32 +21,35 @@ from kspike_reg.files import replacing
 
 __all__ = ["fit", "read_history"]
 
+# Inputs (n, T, features), targets (n, T, outputs) and, optionally, weights (n, T).
+Arrays: TypeAlias = tuple[np.ndarray, ...]
+
 
 def fit(
-    model,
-    training,
-    validation,
-    folder,
+    model: keras.Model,
+    training: Arrays,
+    validation: Arrays,
+    folder: str | os.PathLike,
     *,
-    epochs,
-    batch_size=1024,
-    seed=0,
-    patience=None,
-    tensorboard=False,
-    callbacks=(),
-):
-    """Train `model` with `model.fit`, resumably, and leave it with the weights that were best on validation data.
+    epochs: int,
+    batch_size: int = 1024,
+    seed: int = 0,
+    patience: int | None = None,
+    tensorboard: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, list[float]]:
+    """Train `model` with `model.fit`, resumably, and set the weights that were best on the validation data.
 
     Args:
         model: a compiled network on standardised data.
         training, validation: tuples (inputs, targets) or (inputs, targets, weights), with arrays of shape
             (n, T, features), (n, T, outputs) and (n, T); weight zero marks padding.
-        folder: takes `history.csv` and, until `forget` is called, `snapshot.npz`; it exists.
-        epochs: in total, those of killed predecessors included.
+        folder: an existing folder for `history.csv` and, until `forget` is called, `snapshot.npz`.
+        epochs: in total, those of earlier, killed runs included.
         batch_size: paths per step of the optimizer.
-        seed: of the order in which paths are dealt out.
+        seed: of the order of the paths.
         patience: epochs without a better validation loss after which training stops; None never stops.
-        tensorboard: whether to log for TensorBoard, in `folder/tensorboard` (wants the extra `tensorboard`).
+        tensorboard: whether to log for TensorBoard, in `folder/tensorboard` (needs the extra `tensorboard`).
         callbacks: further Keras callbacks.
 
     Returns:
@@ -69,40 +75,44 @@ def fit(
             validation_batch_size=batch_size,
             initial_epoch=done,
             epochs=epochs,
-            # Keras would shuffle the batches by Python's global generator, which no seed of ours reaches.
+            # Keras would shuffle the batches with Python's global generator, which our seed does not set.
             shuffle=False,
             verbose=0,
             callbacks=[
-                keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.deal(epoch)),
+                keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.shuffle(epoch)),
                 Clock(seconds),
                 keras.callbacks.CSVLogger(history, append=True),
                 *callbacks,
-                snapshot,  # last: what it says is done is done
+                snapshot,  # last, so that an epoch in the snapshot is complete in the history
             ],
         )
     snapshot.restore_best(model)
     return read_history(history)
 
 
-def require_tensorboard():
-    """Raise InputError where TensorBoard is not installed."""
+def require_tensorboard() -> None:
+    """Raise InputError if TensorBoard is not installed.
+
+    Raises:
+        InputError: the package tensorboard is missing.
+    """
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed: pip install 'kspike_reg[tensorboard]'")
 
 
-def forget(folder):
-    """Remove the snapshot of a run that has come to its end."""
+def forget(folder: str | os.PathLike) -> None:
+    """Remove the snapshot of a finished run from its folder."""
     (Path(folder) / "snapshot.npz").unlink(missing_ok=True)
 
 
-def read_history(file):
+def read_history(file: str | os.PathLike) -> dict[str, list[float]]:
     """The columns of a `history.csv`.
 
     Args:
         file: its name.
 
     Returns:
-        A dictionary from column to a list of numbers, one for each epoch; epoch, loss and val_loss among them.
+        By column a list of numbers, one for each epoch; `epoch`, `loss` and `val_loss` among them.
     """
     with open(file, newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -110,42 +120,57 @@ def read_history(file):
 
 
 class Batches(keras.utils.PyDataset):
-    """The training set in batches, dealt out anew each epoch by the seed and the number of the epoch."""
+    """The training set in batches, in an order that depends on the seed and on the number of the epoch.
 
-    def __init__(self, arrays, batch_size, seed):
+    Args:
+        arrays: inputs, targets and, optionally, weights, as in `fit`.
+        batch_size: paths per batch.
+        seed: of the order.
+    """
+
+    def __init__(self, arrays: Arrays, batch_size: int, seed: int) -> None:
         super().__init__()
         self.arrays = arrays
         self.batch_size = batch_size
         self.seed = seed
-        self.deal(0)
+        self.shuffle(0)
 
-    def deal(self, epoch):
-        """Take the order of this epoch, counted from zero."""
+    def shuffle(self, epoch: int) -> None:
+        """Set the order of an epoch, counted from zero."""
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.arrays[0]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Arrays:
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return tuple(array[chosen] for array in self.arrays)
 
 
 class Snapshot(keras.callbacks.Callback):
-    """All that the next epoch needs, in one file that is replaced as a whole.
+    """Everything that the next epoch needs, in one file that is replaced as a whole.
 
-    `keras.callbacks.BackupAndRestore` keeps weights and epoch in two files, so that a kill between them repeats an
-    epoch, and forgets which weights were best.
+    `keras.callbacks.BackupAndRestore` writes weights and epoch to two files, so that a kill between them repeats an
+    epoch, and it does not store the best weights.
+
+    Args:
+        file: the snapshot.
+        patience: see `fit`.
     """
 
-    def __init__(self, file, patience):
+    def __init__(self, file: Path, patience: int | None) -> None:
         super().__init__()
         self.file = file
         self.patience = patience
-        self.best_loss, self.best_epoch, self.best = np.inf, 0, None
+        self.best_loss, self.best_epoch = np.inf, 0
+        self.best: list[np.ndarray] | None = None
 
-    def restore(self, model):
-        """Put the snapshot's state, where there is one, into `model`; the number of epochs done."""
+    def restore(self, model: keras.Model) -> int:
+        """Set the state of the snapshot, if there is one, in `model`, and return the number of epochs done.
+
+        Raises:
+            InputError: the file is damaged, or of another network.
+        """
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if not self.file.exists():
@@ -154,7 +179,7 @@ class Snapshot(keras.callbacks.Callback):
         stored = self._stored()
         latest = [stored[f"latest_{index}"] for index in range(sum(name[:6] == "latest" for name in stored))]
         if [array.shape for array in latest] != [tuple(variable.shape) for variable in state]:
-            raise InputError(f"{self.file}: the snapshot of another network; remove it to start anew")
+            raise InputError(f"{self.file}: the snapshot of another network; remove it to start again")
         best = [stored[f"best_{index}"] for index in range(sum(name[:5] == "best_" for name in stored))]
         self.best = best or None
         self.best_loss, self.best_epoch = float(stored["loss_of_best"]), int(stored["epoch_of_best"])
@@ -169,21 +194,27 @@ class Snapshot(keras.callbacks.Callback):
                 stored = dict(np.load(stream, allow_pickle=False))
             if not {"loss_of_best", "epoch_of_best", "epochs_done"} <= stored.keys():
                 raise ValueError("parts are missing")
-        except Exception as error:  # whatever numpy and zipfile stumble over in a damaged file
-            raise InputError(f"{self.file}: cannot be read as a snapshot: {error}; remove it to start anew") from error
+        except Exception as error:  # numpy and zipfile raise errors of many classes on a damaged file
+            raise InputError(f"{self.file}: cannot be read as a snapshot: {error}; remove it to start again") from error
         return stored
 
-    def restore_best(self, model):
+    def restore_best(self, model: keras.Model) -> None:
+        """Set the weights of the best epoch in `model`.
+
+        Raises:
+            InputError: no epoch has a finite validation loss.
+        """
         if self.best is None:
             raise InputError(
                 "training diverged: the validation loss was not finite in any epoch; lower the learning rate"
             )
         model.set_weights(self.best)
 
-    def out_of_patience(self, done):
+    def out_of_patience(self, done: int) -> bool:
+        """Whether training stops after `done` epochs."""
         return self.patience is not None and done - self.best_epoch >= self.patience
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = epoch + 1
         if logs["val_loss"] < self.best_loss:
             self.best_loss, self.best_epoch, self.best = logs["val_loss"], done, self.model.get_weights()
@@ -203,26 +234,30 @@ class Snapshot(keras.callbacks.Callback):
 
 
 class Clock(keras.callbacks.Callback):
-    """Enter the seconds trained so far, predecessors included, into the logs."""
+    """Adds the seconds of training so far to the logs.
 
-    def __init__(self, before):
+    Args:
+        before: seconds of the earlier runs.
+    """
+
+    def __init__(self, before: float) -> None:
         super().__init__()
         self.before = before
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.start = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs["seconds"] = round(self.before + time.perf_counter() - self.start, 3)
 
 
 def _cut_history(file, done):
-    """Drop what a killed run wrote after its last snapshot; the seconds that the rest took."""
+    """Remove the rows that a killed run wrote after its last snapshot; returns the seconds of the others."""
     if done == 0:
         file.unlink(missing_ok=True)
         return 0.0
     if not file.exists():
-        raise InputError(f"{file}: missing, though {done} epochs are done; remove snapshot.npz beside it to start anew")
+        raise InputError(f"{file}: missing, though {done} epochs are done; remove snapshot.npz to start again")
     lines = file.read_bytes().splitlines(keepends=True)[: done + 1]
     with replacing(file) as partial:
         partial.write_bytes(b"".join(lines))

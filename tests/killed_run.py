@@ -1,6 +1,6 @@
-"""A run that kills itself: `python killed_run.py FOLDER POINT`, for test_resume.py.
+"""A run that kills itself, for test_resume.py: `python killed_run.py FOLDER POINT`.
 
-POINT is `never`, or `<what>@<count>`: the process gets SIGKILL at the count-th moment of that kind, counted from 1.
+POINT is `never`, or `<event>@<count>`: the process is killed by SIGKILL at the count-th event, counted from 1.
 """
 
 import io
@@ -24,14 +24,14 @@ def die():
 
 
 class Killer(keras.callbacks.Callback):
-    """Counts moments of one kind and kills at the right one."""
+    """Counts the events of one kind, and kills the process at one of them."""
 
-    def __init__(self, what, count):
+    def __init__(self, event, count):
         super().__init__()
-        self.what, self.left = what, count
+        self.event, self.left = event, count
 
-    def tick(self, what):
-        if what == self.what:
+    def tick(self, event):
+        if event == self.event:
             self.left -= 1
             if self.left == 0:
                 die()
@@ -47,8 +47,8 @@ class Killer(keras.callbacks.Callback):
 
 
 def arm(point):
-    what, _, count = point.partition("@")
-    killer = Killer(what, int(count or 0))
+    event, _, count = point.partition("@")
+    killer = Killer(event, int(count or 0))
     replace, savez, save = os.replace, np.savez, keras.Model.save
 
     def tick_and_replace(source, target):

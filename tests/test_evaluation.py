@@ -8,7 +8,7 @@ from kspike_reg import InputError, build, datasets, evaluation, load, metrics, n
 from kspike_reg.network.physical import Standardise, in_physical_units, scaling_of
 from kspike_reg.network.saving import save
 
-# Far from zero and from one another, so that a scaling left out or mixed up shows.
+# Far from zero and from one another, so that a missing or exchanged scaling changes the results.
 INPUTS = datasets.Standardiser((3e-4, 293.0), (2e-4, 7.0), ("strain", "temperature"))
 TARGETS = datasets.Standardiser((40.0, -5.0, 0.2), (90.0, 3.0, 0.01), ("stress", "force", "damage"))
 
@@ -34,8 +34,8 @@ def test_the_physical_model_is_the_network_between_two_scalings(core):
     model = in_physical_units(core, INPUTS, TARGETS)
     expected = TARGETS.restore(core.predict(INPUTS.standardise(paths.inputs).astype("float32"), verbose=0))
     prediction = model.predict(paths.inputs, verbose=0)
-    # Inputs are standardised in float32 here and in float64 there: 1e-7 of 293 K is 4e-6 deviations of 7 K, and a
-    # spike that this moves would show as a difference a thousand times larger.
+    # The model standardises in float32, the test in float64: 1e-7 of 293 K is 4e-6 deviations of 7 K. A spike more or
+    # less would be a difference a thousand times larger.
     np.testing.assert_allclose(prediction, expected, rtol=1e-4, atol=1e-4)
     assert np.std(prediction[..., 0]) > 1e-3
 
@@ -48,7 +48,7 @@ def test_the_physical_model_has_weights_of_its_own(core):
         np.testing.assert_array_equal(old, new)
 
 
-def test_scaling_travels_inside_the_file(core, tmp_path):
+def test_the_scaling_is_part_of_the_file(core, tmp_path):
     model = in_physical_units(core, INPUTS, TARGETS)
     save(model, tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
@@ -66,8 +66,8 @@ def test_prediction_does_not_depend_on_batches_or_padding(core):
     model = in_physical_units(core, INPUTS, TARGETS)
     whole = evaluation.predict(model, paths)
     assert whole.shape == (9, 6, 3)
-    # Other batch sizes may take other summation orders: a few roundings of float32, in deviations, since a value near
-    # zero in physical units is a difference of larger ones. A spike that came or went would show as 1e-3 at least.
+    # Other batch sizes may sum in other orders: a few roundings of float32, in deviations, since a value near zero in
+    # physical units is a difference of larger ones. A spike more or less would be a difference of 1e-3 at least.
     same = {"rtol": 0, "atol": 1e-5}
     standardised = TARGETS.standardise(whole)
     by_two = TARGETS.standardise(evaluation.predict(model, paths, batch_size=2))
@@ -77,7 +77,7 @@ def test_prediction_does_not_depend_on_batches_or_padding(core):
         np.testing.assert_allclose(alone, standardised[index, :length], **same)
 
 
-def test_errors_are_those_of_the_metrics_over_the_steps_of_each_path(core):
+def test_errors_are_the_metrics_over_the_steps_of_each_path(core):
     paths = ragged_paths()
     model = in_physical_units(core, INPUTS, TARGETS)
     report = evaluation.evaluate(model, paths, batch_size=4)
@@ -108,8 +108,8 @@ def test_spike_rates_are_counted_over_the_steps_of_each_path(readout):
     assert list(rates) == ["lif_1", "lif_2"]
 
 
-def test_an_error_without_a_meaning_is_none():
-    """A target that stands at its mean is zero when standardised: eq. 14 has no value there."""
+def test_an_undefined_error_is_none():
+    """A target at its mean is zero when standardised, so eq. 14 is undefined."""
     core = build("lif", units=3, population=2, depth=1)
     one = datasets.Standardiser((0.0,), (1.0,), ("strain",)), datasets.Standardiser((2.0,), (1.0,), ("stress",))
     paths = datasets.Paths(np.ones((2, 3, 1)), np.full((2, 3, 1), 2.0), ("strain",), ("stress",))
@@ -118,7 +118,7 @@ def test_an_error_without_a_meaning_is_none():
     assert errors["standardised"]["root_mean_squared_error"]["all"] > 0
 
 
-def test_what_does_not_fit_is_refused(core):
+def test_paths_that_do_not_fit_are_refused(core):
     paths = ragged_paths()
     model = in_physical_units(core, INPUTS, TARGETS)
     few = datasets.Paths(paths.inputs[..., :1], paths.targets, ("strain",), TARGETS.names)
@@ -153,7 +153,7 @@ def test_standardise_refuses_numbers_that_do_not_fit():
 
 
 def test_standardise_resolves_small_deviations_and_stays_in_single_precision():
-    """keras.layers.Normalization takes a deviation of 1e-9 for 1e-7; half precision cannot hold 1e-9 at all."""
+    """keras.layers.Normalization uses 1e-7 for a deviation of 1e-9; half precision cannot represent 1e-9."""
     layer = Standardise([2e-9], [1e-9], ["strain"], dtype="mixed_float16")
     result = keras.ops.convert_to_numpy(layer(np.array([[[4e-9]], [[1.5e-9]]], "float32")))
     assert result.dtype == "float32"
@@ -164,8 +164,8 @@ def test_standardise_resolves_small_deviations_and_stays_in_single_precision():
 # ------------------------------------------------------------------------------------------------ records
 
 
-def test_records_are_what_each_layer_hands_on(core):
-    """Spikes of the layers that hand on spikes, membranes of the last, and both of all by the neuron's own step."""
+def test_records_contain_what_each_layer_emits(core):
+    """Spikes of the layers that emit spikes, membranes of the last, and in all layers both by the neuron's step."""
     model = in_physical_units(core, INPUTS, TARGETS)
     inputs = ragged_paths().inputs
     if core.name == "dense":
@@ -176,23 +176,23 @@ def test_records_are_what_each_layer_hands_on(core):
     assert list(found) == [f"{core.name}_1", f"{core.name}_2"]
     for layer, outputs in ((model.layers[2], "spikes"), (model.layers[3], "membranes")):
         record = found[layer.name]
-        handed_on = keras.Model(model.input, layer.output).predict(inputs, verbose=0)
+        emitted = keras.Model(model.input, layer.output).predict(inputs, verbose=0)
         # Batches of other sizes may sum in other orders: a few roundings of float32.
-        np.testing.assert_allclose(getattr(record, outputs), handed_on, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(getattr(record, outputs), emitted, rtol=0, atol=1e-5)
         assert record.spikes.shape == record.membranes.shape == (9, 6, 7)
         np.testing.assert_array_equal(record.thresholds, keras.ops.convert_to_numpy(layer.cell.threshold))
         assert set(np.unique(record.spikes)) == {0.0, 1.0}
         np.testing.assert_array_equal(record.spikes, record.membranes >= record.thresholds)
 
 
-def test_records_of_a_layer_that_hands_on_its_last_spikes_alone_have_every_step():
+def test_records_of_a_layer_that_emits_its_last_spikes_alone_have_every_step():
     inputs = keras.Input((5, 2))
     layer = neurons.LIF(4, decay_initializer=0.7, threshold_initializer=0.3, name="alone")
     model = keras.Model(inputs, layer(inputs))
     values = np.random.default_rng(3).normal(size=(3, 5, 2)).astype("float32")
     record = evaluation.records(model, values)["alone"]
     np.testing.assert_array_equal(record.spikes[:, -1], model.predict(values, verbose=0))
-    # The equation itself (paper, eq. 6), step by step.
+    # The equation (paper, eq. 6), step by step.
     kernel, bias, decay, threshold = (keras.ops.convert_to_numpy(weight) for weight in layer.get_weights())
     membrane = spikes = np.zeros((3, 4))
     for step in range(5):

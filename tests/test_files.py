@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files are written as a whole or not at all, whatever happens meanwhile."""
 
 import json
 
@@ -14,10 +14,10 @@ def tree(folder):
 
 
 class Interruption(BaseException):
-    """Stands for a kill or Ctrl-C: no ordinary handler sees it."""
+    """Like a kill or Ctrl-C: no handler of `Exception` catches it."""
 
 
-def test_the_new_content_takes_the_place_of_the_old_at_the_end_of_the_block(tmp_path):
+def test_the_new_content_replaces_the_old_at_the_end_of_the_block(tmp_path):
     file = tmp_path / "weights.txt"
     file.write_text("old")
     with replacing(file) as partial:
@@ -26,8 +26,8 @@ def test_the_new_content_takes_the_place_of_the_old_at_the_end_of_the_block(tmp_
     assert tree(tmp_path) == {"weights.txt": b"new"}
 
 
-def test_the_old_content_is_never_touched(tmp_path):
-    """Who has the old file open reads it whole: the new one took its name, not its place on the disk."""
+def test_the_old_content_is_never_changed(tmp_path):
+    """A process that has the old file open reads all of it, since the new one is another file under its name."""
     file = tmp_path / "weights.txt"
     file.write_text("old")
     with open(file) as old:
@@ -37,14 +37,14 @@ def test_the_old_content_is_never_touched(tmp_path):
     assert file.read_text() == "newer"
 
 
-def test_a_file_that_was_not_there_is_made(tmp_path):
+def test_a_new_file_is_made(tmp_path):
     with replacing(str(tmp_path / "weights.txt")) as partial:
         partial.write_text("new")
     assert tree(tmp_path) == {"weights.txt": b"new"}
 
 
-def test_the_name_to_write_to_lies_beside_the_file_keeps_its_suffix_and_is_the_same_every_time(tmp_path):
-    """Writers choose their format by the suffix; another folder may be another disk, where replacing is no one step."""
+def test_the_temporary_file_is_in_the_same_folder_with_the_same_suffix_and_always_the_same_name(tmp_path):
+    """Writers choose their format by the suffix; a folder on another disk could not be replaced in one step."""
     names = []
     for _ in range(2):
         with replacing(tmp_path / "model.keras") as partial:
@@ -63,8 +63,8 @@ def break_off(file, error):
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), ValueError("b"), Interruption(), KeyboardInterrupt()])
-def test_the_old_file_stays_when_the_block_raises(tmp_path, error):
-    """Half written, and the same error comes out; nothing else is left behind."""
+def test_the_old_file_is_kept_when_the_block_raises(tmp_path, error):
+    """In the middle of writing: the same error is raised, and no other file is left."""
     file = tmp_path / "weights.txt"
     file.write_text("old")
     with pytest.raises(type(error)) as caught:
@@ -73,18 +73,18 @@ def test_the_old_file_stays_when_the_block_raises(tmp_path, error):
     assert tree(tmp_path) == {"weights.txt": b"old"}
 
 
-def test_a_block_that_raises_before_it_writes_leaves_all_as_it_was(tmp_path):
+def test_a_block_that_raises_before_it_writes_changes_nothing(tmp_path):
     with pytest.raises(KeyError), replacing(tmp_path / "weights.txt"):
         raise KeyError
     assert tree(tmp_path) == {}
 
 
-def test_what_a_kill_left_behind_is_overwritten_by_the_next_attempt(tmp_path):
+def test_the_next_attempt_overwrites_the_temporary_file_of_a_kill(tmp_path):
     file = tmp_path / "weights.txt"
     with replacing(file) as partial:
         name = partial
         partial.write_text("first")
-    name.write_text("half of the sec")  # as a kill leaves it
+    name.write_text("half of the sec")  # as after a kill
     with replacing(file) as partial:
         partial.write_text("third")
     assert tree(tmp_path) == {"weights.txt": b"third"}
@@ -99,7 +99,7 @@ def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path
 
 
 def impossible(folder):
-    """Places below `folder` where no file can be written, root or not."""
+    """Names below `folder` where no file can be written, even as root."""
     (folder / "regular").write_text("a file")
     (folder / "folder").mkdir()
     (folder / "folder" / "inside").write_text("kept")
@@ -115,7 +115,7 @@ PLACES = ("below a file", "in no folder", "in place of a folder", "too long a na
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_place_that_cannot_be_written_to_is_refused_by_name(tmp_path, place):
+def test_a_file_that_cannot_be_written_is_refused_by_name(tmp_path, place):
     file = impossible(tmp_path)[place]
     before = tree(tmp_path)
     with pytest.raises(InputError, match="cannot be written") as caught, replacing(file) as partial:
@@ -126,7 +126,7 @@ def test_a_place_that_cannot_be_written_to_is_refused_by_name(tmp_path, place):
 
 
 @pytest.mark.parametrize("name", ["", ".", "/"])
-def test_a_name_that_is_no_files_name_is_refused(name):
+def test_a_name_that_is_not_the_name_of_a_file_is_refused(name):
     with pytest.raises(InputError), replacing(name) as partial:
         partial.write_text("new")
 
@@ -149,7 +149,7 @@ def test_a_folder_is_made_with_its_parents_and_left_empty(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_is_there_keeps_what_it_holds(tmp_path):
+def test_an_existing_folder_keeps_its_content(tmp_path):
     (tmp_path / "notes.txt").write_text("kept")
     prepare_folder(tmp_path)
     assert tree(tmp_path) == {"notes.txt": b"kept"}

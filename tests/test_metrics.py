@@ -1,12 +1,11 @@
-"""The errors of predicted paths: hand numbers, a plain loop as an oracle, and what is refused."""
+"""The errors of predicted paths: numbers by hand, a plain loop as an oracle, and refused arguments."""
 
 import math
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from kspike_reg.errors import InputError
 from kspike_reg.metrics import (
@@ -22,7 +21,7 @@ RELATIVE = (mean_relative_error, mean_pointwise_relative_error)
 # A handful of sums, quotients and roots, each off by half a unit in the last place.
 ROUNDING = 1e-14
 
-# Two paths, the first of three steps and the second of two; what lies beyond must not count.
+# Two paths, of three steps and of two; the padding must not count.
 REFERENCE = np.array([[2.0, 3.0, 6.0], [4.0, 3.0, np.nan]])
 PREDICTION = np.array([[2.0, 4.0, 4.0], [4.0, 0.0, 99.0]])
 LENGTHS = np.array([3, 2])
@@ -42,28 +41,28 @@ LENGTHS = np.array([3, 2])
         (root_mean_squared_error, "last", math.sqrt((4 + 9) / 2)),
     ],
 )
-def test_unequal_paths_follow_hand_numbers(metric, steps, expected):
+def test_unequal_paths_by_hand(metric, steps, expected):
     assert metric(REFERENCE, PREDICTION, steps, lengths=LENGTHS) == pytest.approx(expected, rel=ROUNDING)
 
 
 @pytest.mark.parametrize(
     ("metric", "steps", "expected"),
     [
-        # Both outputs go into one norm: sqrt(0 + 9 + 16 + 0) / sqrt(9 + 16 + 144 + 0), and 4 / 12 at the last step.
+        # One norm of both outputs: sqrt(0 + 9 + 16 + 0) / sqrt(9 + 16 + 144 + 0), and 4 / 12 at the last step.
         (mean_relative_error, "all", 5 / 13),
         (mean_relative_error, "last", 4 / 12),
         (root_mean_squared_error, "all", math.sqrt(25 / 4)),
         (root_mean_squared_error, "last", math.sqrt(16 / 2)),
     ],
 )
-def test_several_outputs_follow_hand_numbers(metric, steps, expected):
+def test_several_outputs_by_hand(metric, steps, expected):
     reference = np.array([[[3.0, 4.0], [12.0, 0.0]]])
     prediction = np.array([[[3.0, 7.0], [8.0, 0.0]]])
     assert metric(reference, prediction, steps) == pytest.approx(expected, rel=ROUNDING)
 
 
-def test_pointwise_error_of_several_outputs_follows_hand_numbers():
-    """Step 0 is left out, where the reference may be zero: 4/12, 1/2, 6/3 and 0/5 remain."""
+def test_the_pointwise_error_of_several_outputs_by_hand():
+    """Step 0, where the reference may be zero, does not count: 4/12, 1/2, 6/3 and 0/5 remain."""
     reference = np.array([[[0.0, 4.0], [12.0, -2.0], [3.0, 5.0]]])
     prediction = np.array([[[9.0, 7.0], [8.0, -1.0], [-3.0, 5.0]]])
     expected = (4 / 12 + 1 / 2 + 6 / 3 + 0 / 5) / 4
@@ -72,7 +71,7 @@ def test_pointwise_error_of_several_outputs_follows_hand_numbers():
 
 
 def test_the_two_relative_errors_differ_several_fold_where_small_values_are_missed():
-    """The ratio of norms forgives an error at a small reference value, the pointwise error does not."""
+    """An error at a small reference value changes the pointwise error, but hardly the ratio of norms."""
     reference = np.array([[1.0, 0.01, 100.0]])
     prediction = np.array([[1.0, 0.11, 100.0]])
     norms = mean_relative_error(reference, prediction)
@@ -103,12 +102,12 @@ def by_loops(metric, reference, prediction, steps, lengths):
         difference = size = 0.0
         for step in chosen:
             for output in range(len(reference[path][step])):
-                wanted, got = float(reference[path][step][output]), float(prediction[path][step][output])
-                difference += (wanted - got) ** 2
-                size += wanted**2
-                squares.append((wanted - got) ** 2)
+                expected, found = float(reference[path][step][output]), float(prediction[path][step][output])
+                difference += (expected - found) ** 2
+                size += expected**2
+                squares.append((expected - found) ** 2)
                 if steps == "last" or step > 0:
-                    points.append(abs(wanted - got) / abs(wanted))
+                    points.append(abs(expected - found) / abs(expected))
         ratios.append(math.sqrt(difference) / math.sqrt(size))
     results = {
         "mean_relative_error": lambda: sum(ratios) / len(ratios),
@@ -120,7 +119,7 @@ def by_loops(metric, reference, prediction, steps, lengths):
 
 @st.composite
 def compared(draw):
-    """Reference, prediction and lengths; references away from zero, and NaN in the padding of both."""
+    """Reference, prediction and lengths; no reference is near zero, and the padding of both is NaN."""
     lengths = draw(st.lists(st.integers(2, 5), min_size=1, max_size=4))
     shape = (len(lengths), max(lengths) + draw(st.integers(0, 1)), draw(st.integers(1, 3)))
     size = math.prod(shape)
@@ -146,7 +145,7 @@ def test_every_metric_agrees_with_a_plain_loop(data, metric, steps):
 
 @thorough
 @given(compared(), st.sampled_from(METRICS), st.sampled_from(["all", "last"]))
-def test_one_output_may_drop_its_axis_and_equal_lengths_may_be_left_out(data, metric, steps):
+def test_the_axis_of_one_output_and_equal_lengths_are_optional(data, metric, steps):
     reference, prediction, _ = (array[:, :2] if array.ndim > 1 else array for array in data)
     whole = np.full(len(reference), 2)
     expected = metric(reference[..., :1], prediction[..., :1], steps, lengths=whole)
@@ -156,7 +155,7 @@ def test_one_output_may_drop_its_axis_and_equal_lengths_may_be_left_out(data, me
 @thorough
 @given(compared(), st.sampled_from(["all", "last"]), st.integers(-40, 40), st.booleans())
 def test_relative_errors_do_not_depend_on_the_unit(data, steps, power, flip):
-    """Powers of two scale without rounding, so the ratios are equal, and the plain error scales with the unit."""
+    """Powers of two scale without rounding, so the ratios are equal; the plain error scales with the unit."""
     reference, prediction, lengths = data
     factor = 2.0**power * (-1 if flip else 1)
     scaled = (factor * reference, factor * prediction, steps)
@@ -175,7 +174,7 @@ def test_a_perfect_prediction_has_no_error_and_any_other_has(data, metric, steps
 
 
 def test_a_path_counts_once_for_the_norms_and_by_its_values_for_the_others():
-    """A long path without error beside a short one: 1/2 for eq. 14, one value of five for the pointwise error."""
+    """A long path without errors and a short one with: 1/2 by eq. 14, one value of five for the pointwise error."""
     reference = np.full((2, 5), 2.0)
     prediction = reference.copy()
     prediction[1] = 4.0
@@ -187,7 +186,7 @@ def test_a_path_counts_once_for_the_norms_and_by_its_values_for_the_others():
     )
 
 
-def test_the_arrays_are_left_as_they_were():
+def test_the_arrays_are_not_changed():
     reference, prediction = REFERENCE.copy(), PREDICTION.copy()
     for metric in METRICS:
         metric(reference, prediction, lengths=LENGTHS)
@@ -195,7 +194,7 @@ def test_the_arrays_are_left_as_they_were():
     np.testing.assert_array_equal(prediction, PREDICTION)
 
 
-# ------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------- refused arguments
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -238,7 +237,7 @@ def test_lengths_that_do_not_fit_are_refused(metric, steps, lengths):
 
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_a_path_that_is_zero_where_it_counts_has_no_relative_error(steps):
-    """Zero throughout the first path but for its padding; the second is not."""
+    """The first path is zero except for its padding, the second is not."""
     reference = np.array([[0.0, 0.0, 5.0], [1.0, 2.0, 3.0]])
     with pytest.raises(InputError, match="mean_relative_error: 1 of 2 denominators are zero"):
         mean_relative_error(reference, np.ones((2, 3)), steps, lengths=[2, 3])
@@ -246,7 +245,7 @@ def test_a_path_that_is_zero_where_it_counts_has_no_relative_error(steps):
 
 
 def test_a_zero_at_any_counted_step_has_no_pointwise_error():
-    """Of the four values that count (step 0 does not) one is zero; the zeros at step 0 and in the padding are none."""
+    """One of the four values that count is zero; step 0 and the padding, which are zero too, do not count."""
     reference = np.array([[0.0, 2.0, 1.0], [5.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
     with pytest.raises(InputError, match="mean_pointwise_relative_error: 1 of 4 denominators are zero"):
         mean_pointwise_relative_error(reference, reference + 1, lengths=[3, 2, 2])
@@ -259,7 +258,7 @@ def test_a_zero_at_any_counted_step_has_no_pointwise_error():
 
 @pytest.mark.parametrize(("width", "lengths"), [(1, None), (3, [1, 1])])
 def test_paths_of_step_zero_alone_have_no_pointwise_error(width, lengths):
-    """Step 0 is left out, so nothing is left to take the mean of; never NaN."""
+    """Step 0 does not count, so there are no values; an error, not NaN."""
     ones = np.ones((2, width))
     with pytest.raises(InputError, match="mean_pointwise_relative_error"):
         mean_pointwise_relative_error(ones, 2 * ones, lengths=lengths)
@@ -267,13 +266,13 @@ def test_paths_of_step_zero_alone_have_no_pointwise_error(width, lengths):
     assert mean_relative_error(ones, 2 * ones, lengths=lengths) == 1.0
 
 
-def test_zeros_that_are_few_steps_away_from_the_last_do_not_count_there():
+def test_zeros_before_the_last_step_do_not_count_for_it():
     reference = np.array([[0.0, 0.0, 4.0]])
     for metric in RELATIVE:
         assert metric(reference, np.array([[0.0, 0.0, 5.0]]), "last") == 0.25
 
 
-def test_rank_correlation_sees_order_alone_and_shares_ranks_among_equals():
+def test_the_rank_correlation_depends_on_the_order_alone_and_equal_values_share_ranks():
     """By hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4, each with mean 2.5: 4.5 / sqrt(4.5 * 5)."""
     assert rank_correlation([1.0, 5.0, 5.0, 900.0], [-3.0, 0.2, 0.1, 7.0]) == pytest.approx(4.5 / np.sqrt(22.5))
     rising = np.array([[0.1, 3.0], [2.0, 50.0]])

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on from its last finished epoch and ends like one that nobody killed."""
+"""A run that is killed at any moment continues from its last finished epoch and ends with the same results."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ from kspike_reg import load
 
 SCRIPT = Path(__file__).parent / "killed_run.py"
 
-# In the order in which one run, started again after each, comes to them; seven epochs of four batches each.
+# In the order in which a run reaches them that is started again after each; seven epochs of four batches.
 POINTS = (
     "configuration.json replaced@1",
     "batch ends@3",
@@ -34,7 +34,7 @@ def start(folder, point="never"):
 
 
 def results(folder):
-    """The weights, and every figure of the run but the time it took."""
+    """The weights, and every number of the run except the times."""
     metrics = json.loads((folder / "metrics.json").read_text())
     del metrics["training"]["seconds"]
     with open(folder / "history.csv", newline="") as lines:
@@ -50,7 +50,7 @@ def uninterrupted(tmp_path_factory):
     return results(folder)
 
 
-def assert_files_are_whole(folder):
+def assert_files_are_complete(folder):
     for file in folder.iterdir():
         if file.name.startswith(".partial-"):
             continue
@@ -82,7 +82,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(tmp_path, unint
     for point in POINTS:
         killed = start(folder, point)
         assert killed.returncode == -signal.SIGKILL, f"{point}: not killed\n{killed.stderr}"
-        assert_files_are_whole(folder)
+        assert_files_are_complete(folder)
     finished = start(folder)
     assert finished.returncode == 0, finished.stderr
     assert_same(results(folder), uninterrupted)

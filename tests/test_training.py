@@ -1,4 +1,4 @@
-"""The fit: batches, best weights, patience, padding, and what it refuses."""
+"""Training: batches, best weights, patience, padding, and errors."""
 
 import keras
 import numpy as np
@@ -23,21 +23,21 @@ def fit(model, folder, **options):
     return training.fit(model, arrays(21), arrays(9, seed=1), prepare_folder(folder), **settings)
 
 
-def test_every_epoch_deals_out_every_path_once_in_an_order_of_its_own():
+def test_every_epoch_has_every_path_once_in_an_order_of_its_own():
     paths = np.arange(21)[:, None]
     batches = training.Batches((paths, 10 * paths), batch_size=8, seed=5)
     orders = []
     for epoch in range(2):
-        batches.deal(epoch)
-        dealt = [batches[index] for index in range(len(batches))]
-        assert [len(inputs) for inputs, _ in dealt] == [8, 8, 5]
-        assert all(np.array_equal(10 * inputs, targets) for inputs, targets in dealt)
-        orders.append(np.concatenate([inputs[:, 0] for inputs, _ in dealt]).tolist())
+        batches.shuffle(epoch)
+        parts = [batches[index] for index in range(len(batches))]
+        assert [len(inputs) for inputs, _ in parts] == [8, 8, 5]
+        assert all(np.array_equal(10 * inputs, targets) for inputs, targets in parts)
+        orders.append(np.concatenate([inputs[:, 0] for inputs, _ in parts]).tolist())
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(21))
     assert orders[0] != orders[1]
 
 
-def test_the_best_weights_on_validation_data_are_kept(tmp_path):
+def test_training_ends_with_the_weights_that_were_best_on_validation_data(tmp_path):
     class Remember(keras.callbacks.Callback):
         weights = ()
 
@@ -48,12 +48,12 @@ def test_the_best_weights_on_validation_data_are_kept(tmp_path):
     model.optimizer.learning_rate = 1.0  # so large that the loss goes up and down
     history = fit(model, tmp_path, epochs=8, callbacks=[remember])
     best = int(np.argmin(history["val_loss"]))
-    assert best < 7, "the last epoch was the best, so nothing is shown"
+    assert best < 7, "a vacuous test: the last epoch was the best"
     for ours, theirs in zip(model.get_weights(), remember.weights[best], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_patience_ends_the_training_and_a_second_call_does_not_go_on(tmp_path):
+def test_patience_ends_the_training_and_a_second_call_does_not_continue(tmp_path):
     model = small_network()
     model.optimizer.learning_rate = 1.0
     history = fit(model, tmp_path, epochs=60, patience=3)
@@ -80,8 +80,8 @@ def test_the_seed_decides_the_order_of_the_batches(tmp_path):
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_padding_leaves_loss_and_gradients_alone(tmp_path):
-    """Paths of six steps, and the same paths padded to nine with weight zero, train alike."""
+def test_padding_does_not_change_loss_and_gradients(tmp_path):
+    """Paths of six steps, and the same paths padded to nine with weight zero, give the same losses."""
 
     def padded(inputs, targets, fill):
         width = ((0, 0), (0, 3), (0, 0))
@@ -95,7 +95,7 @@ def test_padding_leaves_loss_and_gradients_alone(tmp_path):
             sets = [padded(*arrays, fill) for arrays in sets]
         folder = prepare_folder(tmp_path / str(fill))
         histories.append(training.fit(small_network(), *sets, folder, epochs=3, batch_size=8))
-    # The sums run over arrays of other lengths, in another order.
+    # The sums are over arrays of different lengths, in different orders.
     np.testing.assert_allclose(histories[1]["val_loss"], histories[0]["val_loss"], rtol=1e-5)
     np.testing.assert_allclose(histories[2]["val_loss"], histories[1]["val_loss"], rtol=1e-5)
 
@@ -109,14 +109,14 @@ def test_a_snapshot_of_another_network_is_refused_and_kept(tmp_path):
     assert (tmp_path / "snapshot.npz").read_bytes() == before
 
 
-def test_a_training_that_diverges_says_so(tmp_path):
+def test_a_training_that_diverges_is_an_error(tmp_path):
     model = small_network()
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(InputError, match="not finite in any epoch; lower the learning rate"):
         fit(model, tmp_path)
 
 
-def test_forget_removes_the_snapshot_alone(tmp_path):
+def test_forget_removes_only_the_snapshot(tmp_path):
     fit(small_network(), tmp_path)
     training.forget(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["history.csv"]
@@ -135,7 +135,7 @@ def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
         fit(small_network(), tmp_path, tensorboard=True)
 
 
-def test_a_snapshot_without_its_history_is_told(tmp_path):
+def test_a_snapshot_without_its_history_is_an_error(tmp_path):
     fit(small_network(), tmp_path)
     (tmp_path / "history.csv").unlink()
     with pytest.raises(InputError, match=r"history\.csv: missing, though 4 epochs are done"):

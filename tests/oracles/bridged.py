@@ -1,4 +1,4 @@
-"""Keras networks to convert, and what Keras says of them on all steps."""
+"""Keras networks for the bridges, and their records by the cells of Keras, step by step."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from oracles.backend import numpy_of
 
 
 def records(model, *inputs):
-    """(outputs, spikes by node, membranes by node) by Keras, the neurons stepped by their cells one step at a time."""
+    """(outputs, spikes by node, membranes by node) by Keras, where each cell runs one step at a time."""
     graph = graph_of(model, "records")
     spikes, membranes = {}, {}
 
@@ -59,7 +59,7 @@ def options():
 
 
 def every_option(seed=5, **more):
-    """All of `options` side by side on the same input, each with weights of its own; one output."""
+    """All of `options` in parallel on the same input, each with weights of its own; one output."""
     inputs = keras.Input((None, 3), name="strain")
     branches = [
         kind(2 + number % 3, return_sequences=True, name="-".join([kind.__name__, *found.values()]), **found)(inputs)
@@ -69,7 +69,7 @@ def every_option(seed=5, **more):
 
 
 def everything(seed=7):
-    """Two inputs and five outputs, one without time; nested models, layers called twice, every layer that converts."""
+    """Two inputs and five outputs, one without time; nested models, layers called twice, every layer that Nengo has."""
     keras.utils.set_random_seed(seed)  # of the Dense layers; `draw` sets the cells
     strain = keras.Input((None, 2), name="strain")
     temperature = keras.Input((None, 1), name="temperature")
@@ -89,8 +89,8 @@ def everything(seed=7):
     twice = block(once)
     rlif = keras.layers.RNN(LIFCell(4), return_sequences=True, name="cell_in_rnn")(once)
     joined = keras.layers.Average()([keras.layers.Add()([once, rlif, twice]), keras.layers.Subtract()([twice, rlif])])
-    voted = PopulationMean(2, name="vote")(LeakyIntegrator(6, return_sequences=True, name="leaky")(joined))
-    physical = Standardise([5.0, -3.0], [2.0, 0.5], ["c", "d"], invert=True, name="restore")(voted)
+    mean = PopulationMean(2, name="mean")(LeakyIntegrator(6, return_sequences=True, name="leaky")(joined))
+    physical = Standardise([5.0, -3.0], [2.0, 0.5], ["c", "d"], invert=True, name="restore")(mean)
     spread = keras.layers.TimeDistributed(keras.layers.Dense(3, "sigmoid", name="per_step"))(twice)
     last = keras.layers.Dense(2, name="head")(RLIF(3, name="last")(shared(once)))
     masked = LIF(3, return_sequences=True, name="masked")(keras.layers.Masking(-99.0, name="mask")(temperature))

@@ -1,8 +1,8 @@
 """Loihi's arithmetic as plain Python loops over integers, one neuron after the other, independent of the package.
 
 The order within a step, the leak's rounding towards zero and the strict comparison are those that NengoLoihi documents
-for the chip; steps are counted as the network counts them, so a layer hears what the layer before it fires in the same
-step, and its own spikes of the step before.
+for the chip. Steps are those of the network: a layer receives the spikes of the layer before it in the same step, and
+its own spikes one step later.
 """
 
 import numpy as np
@@ -26,11 +26,11 @@ def compartment(voltage, arrived, bias, decay, threshold):
     return fired, before, 0 if fired else before
 
 
-def layer(heard, biases, decay, threshold, recurrent=None):
+def layer(inputs, biases, decay, threshold, recurrent=None):
     """Run one layer over one path.
 
     Args:
-        heard: pairs of spikes (time, rows) and integer weights (rows, units).
+        inputs: pairs of spikes (time, rows) and integer weights (rows, units).
         biases: (time, units), integers.
         decay, threshold: (units,), integers.
         recurrent: integer weights (units, units), a diagonal matrix where the recurrence is one to one; or None.
@@ -44,7 +44,7 @@ def layer(heard, biases, decay, threshold, recurrent=None):
     for step in range(time):
         for unit in range(units):
             arrived = 0
-            for raster, weights in heard:
+            for raster, weights in inputs:
                 for row in range(weights.shape[0]):
                     if raster[step, row]:
                         arrived += int(weights[row, unit])

@@ -1,17 +1,17 @@
-"""NIR's primitives as their documentation defines them, one Euler step a step: a plain reader of NIR graphs.
+"""A plain reader of NIR graphs: the primitives as their documentation defines them, with one Euler step per step.
 
-Independent of the package under test, and of every metadata but none: it looks at nodes and edges alone.
+It is independent of the package under test and of metadata: it reads nodes and edges alone.
 """
 
 import numpy as np
 
 
 def run(graph, inputs, dt, dtype=np.float64):
-    """What a graph gives over whole paths.
+    """Run a graph over whole paths.
 
     Args:
-        graph: a nir.NIRGraph; nodes hear the sum of the edges into them, and an edge that closes a cycle gives the
-            value of the last step, zero at first.
+        graph: a nir.NIRGraph; nodes receive the sum of the edges into them, and an edge that closes a cycle carries
+            the value of the last step, zero at first.
         inputs: by the name of the input, shape (batch, time, features).
         dt: seconds of a step.
         dtype: the precision of all numbers.
@@ -20,15 +20,15 @@ def run(graph, inputs, dt, dtype=np.float64):
         By the name of every node, those of subgraphs as "subgraph/node", shape (batch, time, width).
     """
     nodes, edges = unfold(graph)
-    heard = {name: [source for source, target in edges if target == name] for name in nodes}
-    order = order_of(heard, nodes)
+    inputs_of = {name: [source for source, target in edges if target == name] for name in nodes}
+    order = order_of(inputs_of, nodes)
     batch, time, _ = next(iter(inputs.values())).shape
     state, last, traces = {}, {}, {name: [] for name in nodes}
     for step in range(time):
         values = {name: paths[:, step].astype(dtype) for name, paths in inputs.items()}
         for name in order:
             if name not in inputs:
-                sources = [values[source] if source in values else last.get(source, 0.0) for source in heard[name]]
+                sources = [values[source] if source in values else last.get(source, 0.0) for source in inputs_of[name]]
                 values[name] = advance(nodes[name], sum(sources), state, name, dt, dtype)
         for name in nodes:
             traces[name].append(np.broadcast_to(values[name], (batch, np.shape(values[name])[-1])))
@@ -74,22 +74,22 @@ def unfold(graph, place=""):
         inner, inner_edges = unfold(node, f"{place}{name}/")
         nodes |= inner
         edges += inner_edges
-        doors = {type(each).__name__: f"{place}{name}/{key}" for key, each in node.nodes.items()}
-        ends[name] = (doors["Input"], doors["Output"])
+        by_type = {type(each).__name__: f"{place}{name}/{key}" for key, each in node.nodes.items()}
+        ends[name] = (by_type["Input"], by_type["Output"])
     return nodes, edges + [(ends[source][1], ends[target][0]) for source, target in graph.edges]
 
 
-def order_of(heard, nodes):
-    """Each node after those that it hears; where a cycle blocks, neurons go first and hear the last step."""
+def order_of(inputs_of, nodes):
+    """Each node after its inputs; in a cycle neurons come first and receive the values of the last step."""
     order, waiting = [], list(nodes)
     while waiting:
-        ready = [name for name in waiting if set(heard[name]) <= set(order)]
+        ready = [name for name in waiting if set(inputs_of[name]) <= set(order)]
         if not ready:
             ready = [
                 name
                 for name in waiting
                 if type(nodes[name]).__name__ in ("LIF", "IF", "LI", "I")
-                and any(source in order for source in heard[name])
+                and any(source in order for source in inputs_of[name])
             ][:1]
         order += ready
         waiting = [name for name in waiting if name not in ready]
