@@ -21,7 +21,7 @@ PACKAGES = (
 # Code that implements equations of the literature cites them in its docstring or in that of its file.
 WITH_SOURCE = ("kspike_reg.mechanics.", "kspike_reg.neurons.", "kspike_reg.metrics.mean_")
 # The choice of the engine is not an equation.
-WITHOUT_SOURCE = {"kspike_reg.neurons.road", "kspike_reg.neurons.set_road"}
+WITHOUT_SOURCE = {f"kspike_reg.neurons.{name}" for name in ("engine", "set_engine", "road", "set_road")}
 SOURCE = r"\beqs?\. \d|\bpaper\b|\(\d{4}\)"
 UNITS = {
     "kspike_reg.mechanics.": r"\bMPa\b",

@@ -1,4 +1,4 @@
-"""Probes, and what stands on them, on models of every structure: the same spikes for evaluate, records and profile."""
+"""Probes and their users on models of every structure: evaluate, records and profile find the same spikes."""
 
 import keras
 import numpy as np
@@ -11,8 +11,7 @@ from kspike_reg.network.graph import graph_of
 from kspike_reg.network.probes import Recording
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, LIFCell, PopulationMean, SLSTMCell
 from oracles.backend import numpy_of, torch_arrays
-from oracles.bridged import draw
-from oracles.bridged import records as by_hand
+from oracles.bridged import draw, records as by_hand
 
 pytestmark = torch_arrays
 
@@ -29,7 +28,7 @@ def readout(x):
 
 
 def nested():
-    """A model in a model in a model, called twice."""
+    """A model in a model in a model, which is called twice."""
     inner = keras.Sequential(
         [keras.Input((None, 3)), RLIF(3, return_sequences=True, output="membrane", name="rlif")], name="inner"
     )
@@ -41,7 +40,7 @@ def nested():
 
 
 def wrapped():
-    """Our cells in `keras.layers.RNN`, one of which emits its membrane."""
+    """Our cells in `keras.layers.RNN`; one of them emits its membrane."""
     inputs = keras.Input((None, 2), name="inputs")
     x = keras.layers.RNN(LIFCell(5), return_sequences=True, name="cell")(inputs)
     x = keras.layers.RNN(SLSTMCell(3, output="membrane"), return_sequences=True, name="gated")(x)
@@ -49,7 +48,7 @@ def wrapped():
 
 
 def shared():
-    """A layer called twice, with another between, and a skip connection around both."""
+    """A layer that is called twice, with another layer between, and a skip connection around both."""
     inputs = keras.Input((None, 2), name="inputs")
     first = keras.layers.Dense(4, name="first")(inputs)
     lif = LIF(4, return_sequences=True, name="lif")
@@ -81,14 +80,14 @@ def model(request):
     return draw(MODELS[request.param](), seed=3)
 
 
-def test_records_are_those_of_the_cells_stepped_by_hand(model):
-    """Every state of every node, leaky integrators too; in batches of two paths."""
+def test_records_are_those_of_a_loop_over_the_cells(model):
+    """Every state of every node, also of leaky integrators, in batches of two paths."""
     outputs, spikes, membranes = by_hand(model, INPUTS)
     found = evaluation.records(model, INPUTS, batch_size=2)
     assert isinstance(found, Recording)
     assert list(found) == list(spikes) == SPIKING[model.name]
     assert set(found.membranes) == set(membranes) == set(found.states) > set(found)
-    # Matrix products of one step and of all steps may sum in other orders: a few roundings of float32.
+    # Matrix products of one step and of all steps may sum in different orders: a few roundings of float32.
     np.testing.assert_allclose(found.outputs, outputs[0], rtol=0, atol=1e-5)
     for name, expected in spikes.items():
         np.testing.assert_array_equal(found[name].spikes, expected)
@@ -100,7 +99,7 @@ def test_records_are_those_of_the_cells_stepped_by_hand(model):
 
 
 def test_evaluate_records_and_profile_count_the_same_spikes(model):
-    """Over steps of paths of different lengths, in physical units."""
+    """Over the valid steps of paths of different lengths, in physical units."""
     physical = in_physical_units(model, *SIDES)
     lengths = np.array([8, 3, 6, 8, 5])
     paths = datasets.Paths(3 * INPUTS, np.ones((PATHS, STEPS, 1)), SIDES[0].names, ("stress",), lengths=lengths)
@@ -119,7 +118,7 @@ def test_evaluate_records_and_profile_count_the_same_spikes(model):
 
 
 def test_a_model_in_physical_units_is_the_same_network(model):
-    """Same outputs, layers called twice still shared, weights of its own; and its file gives the same."""
+    """Outputs are equal, layers that are called twice stay shared, and the weights are copies."""
     physical = in_physical_units(model, *SIDES)
     expected = SIDES[1].restore(numpy_of(model(SIDES[0].standardise(INPUTS).astype("float32"))))
     # Scaling rounds in float32, and TensorFlow compiles `predict`.
@@ -150,7 +149,7 @@ def test_masked_steps_stay_masked_in_physical_units():
     np.testing.assert_allclose(found[1, 5:], np.repeat(unmasked[1:2, 4], 3, axis=0), rtol=0, atol=1e-5)
 
 
-def test_what_has_no_single_input_and_output_is_refused_in_physical_units():
+def test_several_inputs_or_outputs_are_refused_in_physical_units():
     first, second = keras.Input((None, 2), name="a"), keras.Input((None, 2), name="b")
     model = keras.Model([first, second], [first, second], name="two")
     with pytest.raises(InputError, match="one input and one output, received 'two' with 2 inputs and 2 outputs"):
@@ -170,7 +169,7 @@ def test_several_inputs_and_outputs_are_recorded_by_name():
     assert found["last"].spikes.shape == (PATHS, STEPS, 2)
 
 
-def test_looking_at_a_model_leaves_no_trace_in_it(model):
+def test_probes_do_not_change_a_model(model):
     calls = {layer.name: len(layer._inbound_nodes) for layer in model.layers}
     evaluation.records(model, INPUTS)
     energy.profile(model, INPUTS)
@@ -178,7 +177,7 @@ def test_looking_at_a_model_leaves_no_trace_in_it(model):
 
 
 def test_a_record_draws(model):
-    """One kind of object for rasters and membranes, whoever made it."""
+    """Rasters and membranes are drawn from the same class of object for all producers."""
     found = evaluation.records(model, INPUTS)
     paths = datasets.Paths(INPUTS, np.ones((PATHS, STEPS, 1)), ("strain", "temperature"), ("stress",))
     assert len(plotting.spike_raster(found, paths)) == len(found) + 2
@@ -186,7 +185,7 @@ def test_a_record_draws(model):
         plotting.membrane_traces(record)
 
 
-def test_spiking_layers_are_listed_once_in_their_order(model):
+def test_spiking_layers_are_listed_once_in_order(model):
     expected = {"nested": ["lif", "rlif"], "wrapped": ["cell", "gated"]}.get(model.name, ["lif"])
     assert [layer.name for layer in spiking_layers(model)] == expected
 
@@ -197,7 +196,7 @@ def hidden():
     return keras.Model(inputs, readout(LIF(2, return_sequences=True, name="lif")(x)), name="hidden")
 
 
-def test_neurons_that_cannot_be_seen_are_refused_by_records_and_named_by_evaluate():
+def test_hidden_neurons_are_refused_by_records_and_named_by_evaluate():
     model = hidden()
     with pytest.raises(InputError, match="records: the layer 'both' of class Bidirectional contains LIFCell"):
         evaluation.records(model, INPUTS)

@@ -159,10 +159,10 @@ def in_physical_units(model: keras.Model, inputs: Any, targets: Any) -> Physical
     Args:
         model: a functional or sequential `keras.Model` with one input and one output, of any structure: nested models,
             layers called twice and skip connections stay as they are.
-        inputs, targets: the `datasets.Standardiser` of either side.
+        inputs, targets: the `datasets.Standardiser` of the inputs and of the outputs, each (batch, time, quantities).
 
     Returns:
-        An uncompiled `PhysicalModel` of the same shapes, with weights of its own.
+        An uncompiled `PhysicalModel` from (batch, time, features) to (batch, time, outputs), with weights of its own.
 
     Raises:
         InputError: another kind of model, or several inputs or outputs.

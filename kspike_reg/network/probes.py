@@ -125,7 +125,17 @@ def firing_levels(cell: Any, states: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def spiking_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a model that fire, each once, in the order of running, those of nested models included."""
+    """The layers of a model that fire, each once, in the order of running, those of nested models included.
+
+    Args:
+        model: a functional or sequential `keras.Model`.
+
+    Returns:
+        The layers, neuron layers or `keras.layers.RNN` around a cell.
+
+    Raises:
+        InputError: a model that cannot be looked into.
+    """
     nodes = graph_of(model, "spiking_layers").spiking_nodes
     return list({id(node.layer): node.layer for node in nodes}.values())
 

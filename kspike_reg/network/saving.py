@@ -85,10 +85,14 @@ def _by_name(name):
 
 
 def save(model: keras.Model, file: str | os.PathLike) -> None:
-    """Save `model` as a `.keras` file, whole or not at all.
+    """Save a model as a `.keras` file, whole or not at all.
+
+    Args:
+        model: a `keras.Model`.
+        file: the name of the file, which ends in .keras.
 
     Raises:
-        InputError: the place cannot be written to.
+        InputError: the file cannot be written.
     """
     with replacing(file) as partial:
         model.save(partial)

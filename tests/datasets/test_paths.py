@@ -1,11 +1,10 @@
-"""The set of paths: what it takes, what it refuses, and how it deals paths out."""
+"""The set of paths: valid and invalid arguments, and how it splits paths into sets."""
 
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from kspike_reg.datasets import Paths, elasticity
 from kspike_reg.errors import InputError
@@ -14,7 +13,7 @@ thorough = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 def ragged(count, longest=4):
-    """Paths in which every number tells its path, step and quantity; they differ in length where there are several."""
+    """Paths in which every number identifies its path, step and quantity; several paths differ in length."""
     lengths = 2 + np.arange(count) % (longest - 1)
     path, step = np.meshgrid(np.arange(count), np.arange(longest), indexing="ij")
     inputs = np.stack([100.0 * path + step, -100.0 * path - step], axis=-1)
@@ -49,7 +48,7 @@ def test_the_mask_is_true_up_to_each_length():
 
 
 def test_padding_may_hold_anything():
-    """NaN and infinity beyond a path's length are never looked at, in inputs and in targets."""
+    """NaN and infinity beyond the length of a path are ignored, in inputs and in targets."""
     inputs = np.array([[[1.0], [2.0], [np.nan]], [[1.0], [2.0], [3.0]]])
     targets = np.array([[[1.0], [2.0], [np.inf]], [[1.0], [2.0], [3.0]]])
     paths = Paths(inputs, targets, ("strain",), ("stress",), lengths=[2, 3])
@@ -58,7 +57,7 @@ def test_padding_may_hold_anything():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["inputs", "targets"])
-def test_a_number_that_is_not_finite_is_named_by_path_step_and_quantity(side, wrong):
+def test_the_error_names_path_step_and_quantity_of_a_number_that_is_not_finite(side, wrong):
     values = {"inputs": np.ones((2, 3, 2)), "targets": np.ones((2, 3, 2))}
     values[side][1, 2, 1] = wrong
     names = {"input_names": ("strain", "heat"), "target_names": ("stress", "flux")}
@@ -69,7 +68,7 @@ def test_a_number_that_is_not_finite_is_named_by_path_step_and_quantity(side, wr
 
 
 @pytest.mark.parametrize("length", [1, 0, -3, 4])
-def test_a_length_out_of_range_is_refused_by_its_path(length):
+def test_a_length_out_of_range_is_refused_with_its_path(length):
     """A path of one step has no history; no path is longer than its array."""
     with pytest.raises(InputError, match=rf"path 'short' has {length} steps?; expected 2 to 3"):
         Paths(np.ones((2, 3, 1)), None, ("strain",), lengths=np.array([3, length]), labels=("long", "short"))
@@ -97,19 +96,19 @@ def test_paths_of_one_step_alone_are_refused():
         ({"steps": np.ones((2, 2))}, "expected 2 labels and steps of shape (2, 3)"),
     ],
 )
-def test_shapes_that_do_not_belong_together_are_refused(change, message):
+def test_shapes_that_do_not_match_are_refused(change, message):
     fitting = {
         "inputs": np.ones((2, 3, 2)),
         "targets": np.ones((2, 3, 1)),
         "input_names": ("strain", "heat"),
         "target_names": ("stress",),
     }
-    assert len(Paths(**fitting)) == 2  # the change alone is what is refused
+    assert len(Paths(**fitting)) == 2  # without the change it is accepted
     with pytest.raises(InputError, match=re.escape(message)):
         Paths(**fitting | change)
 
 
-def test_take_keeps_everything_of_a_path_together_in_the_order_asked_for():
+def test_take_returns_whole_paths_in_the_requested_order():
     paths = ragged(5)
     taken = paths.take([3, 0])
     assert taken.labels == ("specimen 3", "specimen 0")
@@ -132,7 +131,7 @@ def shares_and_count(draw):
 
 @thorough
 @given(shares_and_count(), st.integers(0, 2**32))
-def test_split_deals_every_path_into_exactly_one_set_and_leaves_none_empty(shares, seed):
+def test_split_puts_every_path_into_exactly_one_set_and_leaves_none_empty(shares, seed):
     fractions, count = shares
     paths = ragged(count)
     sets = paths.split(fractions, seed)
@@ -150,14 +149,14 @@ def test_every_size_from_three_on_fills_the_default_sets(count):
     sizes = [len(part) for part in ragged(count).split()]
     assert sum(sizes) == count
     assert min(sizes) >= 1
-    # Each end is rounded to the nearest path, so a size is off by at most one; only where a set would be empty
-    # must it take a path from elsewhere, which below seven paths moves an end by one more.
+    # Each end is rounded to the nearest path, so a size is off by at most one. Only a set that would be empty
+    # takes a path from another one, which moves an end by one more if there are fewer than seven paths.
     expected = np.array([0.7, 0.15, 0.15]) * count
     assert np.all(np.abs(sizes - expected) <= (1 if count >= 7 else 2))
 
 
 def test_split_keeps_each_path_whole():
-    """Inputs, targets, steps and lengths stay with their label, and the sets are mixed, not cut in order."""
+    """Inputs, targets, steps and lengths stay with their label, and the paths are shuffled, not cut in order."""
     paths = ragged(40)
     sets = paths.split((0.5, 0.3, 0.2), seed=3)
     assert [len(part) for part in sets] == [20, 12, 8]
@@ -171,8 +170,8 @@ def test_split_keeps_each_path_whole():
     assert sets[0].labels != paths.labels[:20]
 
 
-def test_another_seed_deals_otherwise():
-    """Of 40 paths the chance of the same deal is below 1e-30."""
+def test_another_seed_gives_another_split():
+    """With 40 paths the probability of the same split is below 1e-30."""
     paths = ragged(40)
     assert paths.split(seed=0)[0].labels != paths.split(seed=1)[0].labels
 
@@ -187,12 +186,12 @@ def test_shares_that_do_not_sum_to_one_are_refused(fractions):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_fewer_paths_than_sets_are_refused_by_their_number(count):
+def test_fewer_paths_than_sets_are_refused_with_their_number(count):
     with pytest.raises(InputError, match=rf"split: {count} paths? cannot fill 3 sets"):
         ragged(count).split()
 
 
-def test_paths_are_told_in_one_line():
+def test_the_representation_of_paths_is_one_line():
     paths = elasticity(4, timesteps=5, seed=0)
     assert repr(paths) == "Paths(4 of 5 steps: strain -> stress / MPa)"
     ragged = Paths(np.zeros((2, 6, 2)), None, ("strain", "temperature"), lengths=np.array([3, 6]))

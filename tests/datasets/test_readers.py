@@ -1,4 +1,4 @@
-"""Files of a user's own: what is written is what is read, and what is wrong is named by file, line and column."""
+"""Files of users: values survive writing and reading, and errors name the file, line and column."""
 
 import csv
 import io
@@ -8,8 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from kspike_reg.datasets import Paths, elasticity, read, write_csv
 from kspike_reg.errors import InputError
@@ -18,7 +17,7 @@ thorough = settings(max_examples=80, deadline=None, derandomize=True)
 exhaustive = settings(thorough, max_examples=250)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-# No control characters and no half characters, which no CSV file can hold; no byte order mark, which opens a file.
+# No control characters or surrogates, which a CSV file cannot hold; no byte order mark, which may start a file.
 words = st.text(
     st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufeff"), min_size=1, max_size=8
 ).filter(lambda word: word == word.strip())
@@ -27,7 +26,7 @@ positions = st.one_of(st.integers(-(2**53), 2**53).map(float), st.floats(-1e15, 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One folder for all examples of a property: each overwrites the file of the one before."""
+    """One folder for all examples of a property; each example overwrites the file of the previous one."""
     return tmp_path_factory.mktemp("files")
 
 
@@ -54,7 +53,7 @@ def written(file, header, rows, terminator="\n"):
 
 
 def text(content, file):
-    """`content` as the bytes of `file`, with line ends as they are."""
+    """Write `content` to `file` without changing its line ends."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return file
 
@@ -63,7 +62,7 @@ GOOD = "path,step,strain,stress\na,0,0.5,10\na,1,1.5,-20\nb,0,2.5,30\nb,1,3.5,40
 
 
 def check_good(paths):
-    """What `GOOD` says."""
+    """Check that the paths are those of `GOOD`."""
     assert paths.labels == ("a", "b")
     np.testing.assert_array_equal(paths.lengths, [2, 3])
     np.testing.assert_array_equal(paths.inputs[paths.mask][:, 0], [0.5, 1.5, 2.5, 3.5, 4.5])
@@ -71,7 +70,7 @@ def check_good(paths):
     np.testing.assert_array_equal(paths.steps[paths.mask], [0, 1, 0, 1, 2])
 
 
-# -------------------------------------------------------------------------------------- good CSV files
+# ------------------------------------------------------------------------------------- valid CSV files
 
 
 def test_a_table_becomes_paths(tmp_path):
@@ -87,7 +86,7 @@ def test_a_table_becomes_paths(tmp_path):
 @thorough
 @given(ragged(), st.randoms(use_true_random=False), st.sampled_from(["\n", "\r\n"]))
 def test_what_is_written_to_csv_is_read_back_exactly(folder, data, random, terminator):
-    """In whatever order lines and columns come: repr writes a double so that reading gives the same one."""
+    """For any order of lines and columns. repr writes a double such that reading gives the same double."""
     inputs, targets, paths = data
     names = [*inputs, *targets]
     lines = [(label, repr(step), *map(repr, values)) for label, rows in paths.items() for step, values in rows]
@@ -115,7 +114,7 @@ def test_what_is_written_to_csv_is_read_back_exactly(folder, data, random, termi
 
 
 def test_the_order_of_the_lines_does_not_matter(tmp_path):
-    """Only the order of the paths follows the file; here path b has the first line."""
+    """Only the order of the paths follows the file; path b has the first line here."""
     header, *lines = GOOD.splitlines()
     shuffled = [lines[index] for index in (3, 0, 4, 2, 1)]
     paths = read(text("\n".join([header, *shuffled]), tmp_path / "shuffled.csv"), ["strain"], ["stress"])
@@ -133,25 +132,25 @@ def test_the_order_of_the_lines_does_not_matter(tmp_path):
         pytest.param(GOOD + "\n\n", id="blank lines at the end"),
         pytest.param(GOOD.replace("b,0", "\n  \n,,,\nb,0"), id="blank lines in the middle"),
         pytest.param(re.sub(r"([^,\n]+)", r'"\1"', GOOD), id="quoted fields"),
-        pytest.param(GOOD.replace(",", " , "), id="blanks about the fields"),
+        pytest.param(GOOD.replace(",", " , "), id="blanks around the fields"),
         pytest.param(GOOD.replace("0.5", "5E-1").replace("-20", "-2.0e+01"), id="exponents"),
     ],
 )
-def test_tables_as_other_programs_write_them_say_the_same(tmp_path, content):
+def test_tables_in_the_formats_of_other_programs_give_the_same_paths(tmp_path, content):
     check_good(read(text(content, tmp_path / "tests.csv"), ["strain"], ["stress"]))
 
 
-def test_columns_that_nobody_asked_for_may_hold_anything(tmp_path):
+def test_unused_columns_may_hold_anything(tmp_path):
     content = GOOD.replace("\n", ',"a, note"\n').replace('stress,"a, note"', "stress,remark")
     check_good(read(text(content, tmp_path / "tests.csv"), ["strain"], ["stress"]))
 
 
-def test_the_suffix_counts_in_capitals_too(tmp_path):
+def test_the_suffix_may_be_in_capitals(tmp_path):
     check_good(read(text(GOOD, tmp_path / "TESTS.CSV"), ["strain"], ["stress"]))
 
 
-def test_labels_are_words_not_numbers(tmp_path):
-    """1, 1.0 and 01 are three paths, and so are labels that other readers take for missing."""
+def test_labels_are_text_not_numbers(tmp_path):
+    """1, 1.0 and 01 are three paths, and so are labels that other readers treat as missing values."""
     labels = ["1", "1.0", "01", "NA", "nan", "None", "null", "true"]
     rows = [(label, step, number) for number, label in enumerate(labels) for step in (0, 1)]
     paths = read(written(tmp_path / "labels.csv", ("path", "step", "strain"), rows), ["strain"])
@@ -201,7 +200,7 @@ def test_what_write_csv_writes_is_read_back_exactly(folder, data):
     np.testing.assert_array_equal(result.inputs[result.mask], values[paths.mask])
 
 
-def test_write_csv_leaves_the_padding_out_and_whole_steps_whole(tmp_path):
+def test_write_csv_omits_the_padding_and_writes_whole_steps_as_integers(tmp_path):
     paths = Paths(np.ones((2, 3, 1)), None, ("strain",), lengths=[2, 3])
     values = np.array([[[0.5], [1.25], [np.nan]], [[2.0], [3.0], [-4.0]]])
     write_csv(tmp_path / "predicted.csv", paths, values, ["stress"])
@@ -209,7 +208,7 @@ def test_write_csv_leaves_the_padding_out_and_whole_steps_whole(tmp_path):
     assert (tmp_path / "predicted.csv").read_text(encoding="utf-8") == expected
 
 
-def test_write_csv_names_the_columns_of_path_and_step_as_asked(tmp_path):
+def test_write_csv_names_the_columns_of_path_and_step_as_requested(tmp_path):
     paths = Paths(np.ones((1, 2, 1)), None, ("strain",), labels=("a",))
     columns = {"path_column": "specimen", "step_column": "time"}
     write_csv(tmp_path / "predicted.csv", paths, np.array([[[0.5], [2.0]]]), ["stress"], **columns)
@@ -228,7 +227,7 @@ def test_write_csv_names_the_columns_of_path_and_step_as_asked(tmp_path):
     ],
 )
 def test_write_csv_refuses_two_columns_of_one_name(tmp_path, names, columns, clash):
-    """One of them would be lost without a word."""
+    """One of them would be lost silently."""
     paths = Paths(np.ones((1, 2, 1)), None, ("strain",))
     with pytest.raises(InputError, match=repr(clash)):
         write_csv(tmp_path / "predicted.csv", paths, np.ones((1, 2, len(names))), names, **columns)
@@ -236,7 +235,7 @@ def test_write_csv_refuses_two_columns_of_one_name(tmp_path, names, columns, cla
 
 
 def test_write_csv_keeps_single_precision_exactly_and_writes_to_open_files():
-    """What a network predicts is float32: its shortest decimal gives the same float32 again."""
+    """Predictions are float32; the shortest decimal of a float32 gives the same float32 when it is read."""
     paths = elasticity(4, timesteps=3, seed=2)
     values = paths.targets.astype(np.float32)
     lines = io.StringIO()
@@ -246,19 +245,19 @@ def test_write_csv_keeps_single_precision_exactly_and_writes_to_open_files():
 
 
 @pytest.mark.parametrize("huge", [1e300, 9.3e18, -1e19])
-def test_write_csv_takes_positions_beyond_whole_numbers(tmp_path, huge):
-    """A position may be any finite number; beyond 2**63 it is no int64."""
+def test_write_csv_accepts_positions_beyond_the_range_of_int64(tmp_path, huge):
+    """A position may be any finite number; beyond 2**63 it is not an int64."""
     steps = np.sort([[0.0, huge]])
     paths = Paths(np.ones((1, 2, 1)), None, ("strain",), steps=steps)
     write_csv(tmp_path / "predicted.csv", paths, np.ones((1, 2, 1)), ["stress"])
     np.testing.assert_array_equal(read(tmp_path / "predicted.csv", ["stress"]).steps, steps)
 
 
-# --------------------------------------------------------------------------------------- bad CSV files
+# ----------------------------------------------------------------------------------- invalid CSV files
 
 
 def refused(file, *fragments, inputs=("strain",), targets=("stress",)):
-    """The reader refuses `file` in one line that names it and holds every fragment."""
+    """The reader refuses `file` with a message of one line that names it and contains every fragment."""
     with pytest.raises(InputError) as caught:
         read(file, list(inputs), list(targets))
     message = str(caught.value)
@@ -288,7 +287,7 @@ BAD_CELLS = [
 
 @pytest.mark.parametrize("cell", BAD_CELLS)
 @pytest.mark.parametrize("column", ["strain", "stress", "step"])
-def test_a_cell_that_is_no_finite_number_is_named_by_line_and_column(tmp_path, column, cell):
+def test_the_error_names_line_and_column_of_a_cell_that_is_not_a_finite_number(tmp_path, column, cell):
     rows = [line.split(",") for line in GOOD.splitlines()]
     rows[3][rows[0].index(column)] = cell
     file = written(tmp_path / "tests.csv", rows[0], rows[1:])
@@ -297,7 +296,7 @@ def test_a_cell_that_is_no_finite_number_is_named_by_line_and_column(tmp_path, c
 
 @pytest.mark.parametrize("cell", ["", "  "])
 @pytest.mark.parametrize("column", ["strain", "stress", "step", "path"])
-def test_an_empty_cell_is_named_by_line_and_column(tmp_path, column, cell):
+def test_the_error_names_line_and_column_of_an_empty_cell(tmp_path, column, cell):
     rows = [line.split(",") for line in GOOD.splitlines()]
     rows[4][rows[0].index(column)] = cell
     file = written(tmp_path / "tests.csv", rows[0], rows[1:])
@@ -331,13 +330,13 @@ def test_an_empty_cell_is_named_by_line_and_column(tmp_path, column, cell):
         pytest.param(b"\x00" * 40, (), id="zeros"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_by_name_and_place(tmp_path, content, fragments):
+def test_an_invalid_table_is_refused_with_its_name_and_the_place_of_the_error(tmp_path, content, fragments):
     refused(text(content, tmp_path / "tests.csv"), *fragments)
 
 
 @pytest.mark.parametrize("name", ["strain", " strain", "stress ", "path", "path ", " step"])
-def test_a_column_that_stands_twice_in_the_header_is_refused(tmp_path, name):
-    """Which of the two is meant, only the user knows."""
+def test_a_column_that_is_twice_in_the_header_is_refused(tmp_path, name):
+    """Only the user knows which of the two is meant."""
     header, *lines = GOOD.splitlines()
     content = "\n".join([f"{header},{name}", *(f"{line},9" for line in lines)])
     refused(text(content, tmp_path / "tests.csv"), f"column {name.strip()!r}")
@@ -345,7 +344,7 @@ def test_a_column_that_stands_twice_in_the_header_is_refused(tmp_path, name):
 
 @thorough
 @given(st.integers(0, 4), st.lists(st.sampled_from(["", "   ", ",,,", '"",,,']), max_size=6), st.data())
-def test_blank_lines_do_not_shift_the_line_that_an_error_names(folder, wrong, blanks, data):
+def test_blank_lines_do_not_shift_the_line_number_of_an_error(folder, wrong, blanks, data):
     header, *lines = GOOD.splitlines()
     fields = lines[wrong].split(",")
     lines[wrong] = ",".join([*fields[:2], "wrong", fields[3]])
@@ -357,14 +356,14 @@ def test_blank_lines_do_not_shift_the_line_that_an_error_names(folder, wrong, bl
     refused(file, f"line {number}:", "column 'strain' holds 'wrong'")
 
 
-def test_a_quoted_field_over_two_lines_does_not_shift_the_line_that_an_error_names(tmp_path):
-    """The note of the first row stands on lines 2 and 3, so the wrong cell of the second row on line 4."""
+def test_a_quoted_field_over_two_lines_does_not_shift_the_line_number_of_an_error(tmp_path):
+    """The note of the first row is on lines 2 and 3, so the wrong cell of the second row is on line 4."""
     content = 'path,step,strain,note\na,0,1,"two\nlines"\na,1,wrong,one\n'
     refused(text(content, tmp_path / "tests.csv"), "line 4", "holds 'wrong'", targets=())
 
 
-def test_a_quotation_mark_that_never_closes_swallows_no_lines(tmp_path):
-    """In a column that nobody reads, where path b would be lost without a word."""
+def test_an_open_quotation_mark_swallows_no_lines(tmp_path):
+    """The mark is in an unused column, where path b would be lost silently."""
     content = 'path,step,strain,note\na,0,1,x\na,1,2,"open\nb,0,3,y\nb,1,4,z\n'
     refused(text(content, tmp_path / "tests.csv"), targets=())
 
@@ -380,8 +379,8 @@ number_like = st.one_of(
 
 @exhaustive
 @given(number_like)
-def test_a_cell_is_read_as_the_number_that_it_is_or_refused(folder, cell):
-    """Python's own float is the oracle, but for what only Python writes: underscores and digits of other scripts."""
+def test_a_cell_is_read_as_its_number_or_refused(folder, cell):
+    """Python's float is the oracle, except for underscores and digits of other scripts, which only Python accepts."""
     assume(not any(0xD800 <= ord(character) < 0xE000 for character in cell))
     file = written(folder / "cell.csv", ("path", "step", "strain"), [("a", 0, cell), ("a", 1, 1)])
     try:
@@ -398,7 +397,7 @@ def test_a_cell_is_read_as_the_number_that_it_is_or_refused(folder, cell):
 
 
 def any_outcome_but_a_crash(file, **options):
-    """Read `file`; the one error that a user may see is an InputError that names the file."""
+    """Read `file`; the only error that a user may see is an InputError that names the file."""
     paths, refusal = None, None
     try:
         paths = read(file, ["strain"], **options)
@@ -447,11 +446,11 @@ def test_random_headers_never_crash_the_reader(folder, header):
     any_outcome_but_a_crash(text("\n".join(lines), folder / "header.csv"))
 
 
-# ------------------------------------------------------------------------------------ names and places
+# ----------------------------------------------------------------------------------- names and folders
 
 
 @pytest.mark.parametrize("name", ["tests.txt", "tests", "tests.csv.gz", "tests.npy"])
-def test_another_suffix_is_refused_with_the_ones_that_fit(tmp_path, name):
+def test_another_suffix_is_refused_with_the_valid_ones(tmp_path, name):
     refused(text(GOOD, tmp_path / name), "ends in .csv or .npz")
 
 
@@ -468,7 +467,7 @@ def test_a_folder_is_refused(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])
-def test_a_place_below_a_file_and_a_name_too_long_are_refused(tmp_path, suffix):
+def test_a_path_below_a_file_and_a_name_too_long_are_refused(tmp_path, suffix):
     below = text(GOOD, tmp_path / "tests.csv") / f"more{suffix}"
     refused(below, "cannot be read: Not a directory")
     refused(tmp_path / ("x" * 300 + suffix), "cannot be read: File name too long")
@@ -487,7 +486,7 @@ def test_no_input_at_all_is_refused(tmp_path):
     refused(text(GOOD, tmp_path / "tests.csv"), "at least one input column", inputs=())
 
 
-# -------------------------------------------------------------------------------------- good NPZ files
+# ------------------------------------------------------------------------------------- valid NPZ files
 
 
 @st.composite
@@ -512,7 +511,7 @@ def test_arrays_with_lengths_are_read_back_exactly(folder, data, compressed):
     save(folder / "any.npz", lengths=lengths, **arrays)
     result = read(folder / "any.npz", names[:1], names[1:])
     np.testing.assert_array_equal(result.lengths, lengths)
-    np.testing.assert_array_equal(result.inputs, values[..., :1])  # padding included: it is passed on as it is
+    np.testing.assert_array_equal(result.inputs, values[..., :1])  # including the padding, which is passed on unchanged
     if names[1:]:
         np.testing.assert_array_equal(result.targets, values[..., 1:])
     assert names[1:] or result.targets is None
@@ -521,7 +520,7 @@ def test_arrays_with_lengths_are_read_back_exactly(folder, data, compressed):
 
 @thorough
 @given(padded())
-def test_an_array_of_three_axes_holds_numbered_quantities(folder, data):
+def test_the_quantities_of_an_array_of_three_axes_are_numbered(folder, data):
     values, lengths = data
     np.savez(folder / "any.npz", strain=values, lengths=lengths)
     names = [f"strain_{index + 1}" for index in range(values.shape[2])]
@@ -541,7 +540,7 @@ def test_a_single_quantity_on_three_axes_keeps_its_name(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "i4", "u1"])
-def test_any_real_numbers_are_taken(tmp_path, dtype):
+def test_any_real_type_is_accepted(tmp_path, dtype):
     np.savez(tmp_path / "tests.npz", strain=np.arange(6).reshape(2, 3).astype(dtype))
     np.testing.assert_array_equal(read(tmp_path / "tests.npz", ["strain"]).inputs[..., 0], [[0, 1, 2], [3, 4, 5]])
 
@@ -555,14 +554,14 @@ def test_the_same_paths_from_csv_and_npz_are_the_same(tmp_path):
     np.testing.assert_array_equal(archive.targets[archive.mask], table.targets[table.mask])
 
 
-# --------------------------------------------------------------------------------------- bad NPZ files
+# ----------------------------------------------------------------------------------- invalid NPZ files
 
 
 STRAIN = np.arange(6.0).reshape(2, 3)
 
 
 def with_one(value):
-    """Strains with one wrong number, in path 1 at step 2."""
+    """Strains with one wrong number in path 1 at step 2."""
     array = STRAIN.copy()
     array[1, 2] = value
     return array
@@ -597,13 +596,13 @@ def with_one(value):
         ({}, ("no array 'strain'",)),
     ],
 )
-def test_arrays_that_are_wrong_are_refused_by_name(tmp_path, arrays, fragments):
+def test_invalid_arrays_are_refused_with_their_name(tmp_path, arrays, fragments):
     np.savez(tmp_path / "tests.npz", **arrays)
     refused(tmp_path / "tests.npz", *fragments)
 
 
-def test_pickled_objects_are_refused_unread(tmp_path):
-    """Reading a pickle runs what it says; the archive must not be trusted."""
+def test_pickled_objects_are_refused_without_reading_them(tmp_path):
+    """Reading a pickle runs the code in it, and the archive cannot be trusted."""
     objects = np.empty((2, 3), dtype=object)
     objects[:] = 1.0
     np.savez(tmp_path / "tests.npz", strain=objects)
@@ -612,7 +611,7 @@ def test_pickled_objects_are_refused_unread(tmp_path):
     refused(tmp_path / "pickle.npz", "not an NPZ archive of plain number arrays", targets=())
 
 
-def test_a_single_array_is_refused_with_the_function_that_makes_archives(tmp_path):
+def test_a_single_array_is_refused_with_the_function_that_writes_archives(tmp_path):
     with open(tmp_path / "tests.npz", "wb") as stream:
         np.save(stream, STRAIN)
     refused(tmp_path / "tests.npz", "holds a single array", "numpy.savez", targets=())
@@ -622,8 +621,8 @@ def test_an_empty_archive_file_is_refused(tmp_path):
     refused(text(b"", tmp_path / "tests.npz"), "the file is empty")
 
 
-def test_an_archive_of_other_things_than_arrays_is_refused(tmp_path):
-    """Many formats are ZIP files inside, a .keras model for one."""
+def test_an_archive_of_something_else_than_arrays_is_refused(tmp_path):
+    """Many formats are ZIP files, for example .keras models."""
     with zipfile.ZipFile(tmp_path / "tests.npz", "w") as archive:
         archive.writestr("strain", "not an array")
     refused(tmp_path / "tests.npz", targets=())
@@ -639,7 +638,7 @@ ARCHIVES = (archive_bytes(np.savez), archive_bytes(np.savez_compressed))
 
 
 @pytest.mark.parametrize("content", ARCHIVES, ids=["plain", "compressed"])
-def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path, content):
+def test_an_archive_truncated_anywhere_is_refused(tmp_path, content):
     assert len(read(text(content, tmp_path / "tests.npz"), ["strain"])) == 2
     for length in [*range(1, len(content), 23), len(content) - 1]:
         refused(text(content[:length], tmp_path / "tests.npz"), targets=())
@@ -659,7 +658,7 @@ def test_a_damaged_archive_never_crashes_the_reader(folder, content, damage):
 
 @pytest.mark.parametrize("content", ARCHIVES, ids=["plain", "compressed"])
 def test_an_archive_with_any_byte_wrong_never_crashes_the_reader(tmp_path, content):
-    """Every byte in turn, so that each field of the format is hit: method, flags, sizes, checksums, headers."""
+    """Each byte in turn, so that each field of the format is damaged: method, flags, sizes, checksums, headers."""
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 0x5B
@@ -667,7 +666,7 @@ def test_an_archive_with_any_byte_wrong_never_crashes_the_reader(tmp_path, conte
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])
-def test_units_travel_with_the_paths(tmp_path, suffix):
+def test_paths_carry_their_units(tmp_path, suffix):
     file, values = tmp_path / f"mine{suffix}", np.arange(6.0).reshape(2, 3)
     if suffix == ".npz":
         np.savez(file, strain=values, stress=values)

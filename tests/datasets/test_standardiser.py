@@ -1,4 +1,4 @@
-"""Mean and deviation against exact fractions, for ordinary numbers and for the ends of their range."""
+"""Mean and deviation against exact fractions, for ordinary numbers and for the ends of the range."""
 
 import math
 import re
@@ -6,15 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from kspike_reg.datasets import Standardiser
 from kspike_reg.errors import InputError
 
 thorough = settings(max_examples=100, deadline=None, derandomize=True)
 EPSILON = float(np.finfo(np.float64).eps)
-# Limits of single precision, in which networks compute.
+# Limits of single precision, the precision of networks.
 LARGEST, SMALLEST, RESOLUTION = (float(getattr(np.finfo(np.float32), name)) for name in ("max", "tiny", "eps"))
 
 
@@ -28,16 +27,16 @@ def exactly(values):
     fractions = [Fraction(float(value)) for value in values]
     mean = sum(fractions) / len(fractions)
     variance = sum((value - mean) ** 2 for value in fractions) / len(fractions)
-    # The root is taken of a number near one, so that neither huge nor tiny variances leave the range of a double.
+    # Scale to a number near one before the root, so that huge and tiny variances stay in the range of a double.
     scale = max(abs(value) for value in fractions) or Fraction(1)
     return float(mean), math.sqrt(variance / scale**2) * float(scale)
 
 
 def rounding(values, deviation):
-    """How far, in deviations, rounding may move a standardised value.
+    """Bound on the rounding error of a standardised value, in deviations.
 
-    A sum of n doubles is off by at most n half units in the last place of its largest term; a mean carries that error
-    whole, and standardising divides it by the deviation. The factor of four covers the subtraction and the division.
+    A sum of n doubles is off by at most n half units in the last place of its largest term. The mean has this error
+    too, and standardising divides it by the deviation. The factor of four covers the subtraction and the division.
     """
     return 4 * len(values) * EPSILON * (1 + np.max(np.abs(values)) / deviation)
 
@@ -51,7 +50,7 @@ edges = st.sampled_from([
 
 @st.composite
 def adversarial(draw):
-    """Lists of finite numbers: of any size, of one size, or close about an offset; huge and subnormal ones too."""
+    """Lists of finite numbers of any size, of one size, or close to an offset, with huge and subnormal numbers."""
     if draw(st.booleans()):
         return draw(
             st.lists(st.one_of(st.floats(allow_nan=False, allow_infinity=False), edges), min_size=2, max_size=12)
@@ -62,7 +61,7 @@ def adversarial(draw):
     return [offset + size * number for number in draw(st.lists(st.floats(-1, 1), min_size=2, max_size=12))]
 
 
-def test_mean_and_deviation_follow_hand_numbers():
+def test_mean_and_deviation_by_hand():
     """2, 4, 4, 4, 5, 5, 7, 9: mean 5, squared distances 9 1 1 1 0 0 4 16, their mean 4, deviation 2."""
     scaling = Standardiser.fit(column([2, 4, 4, 4, 5, 5, 7, 9]), ("strain",))
     assert (scaling.mean, scaling.deviation, scaling.names) == ((5.0,), (2.0,), ("strain",))
@@ -74,12 +73,12 @@ def test_each_quantity_has_its_own_mean_and_deviation():
     values = np.array([[[0.0, 100.0], [2.0, 300.0]], [[4.0, 500.0], [6.0, 1100.0]]])
     scaling = Standardiser.fit(values, ("strain", "stress"))
     assert scaling.mean == (3.0, 500.0)
-    # Squared distances 9 1 1 9, mean 5; and 160000 40000 0 360000, mean 140000. One root each: half a unit.
+    # Squared distances 9 1 1 9, mean 5, and 160000 40000 0 360000, mean 140000. A root rounds by half a unit.
     np.testing.assert_allclose(scaling.deviation, [5**0.5, 140000**0.5], rtol=EPSILON)
     assert scaling.standardise(values).shape == (2, 2, 2)
 
 
-def test_only_what_the_mask_counts_counts():
+def test_only_values_under_the_mask_count():
     """0 and 2 and 7 count: mean 3, deviation the root of (9 + 1 + 16) / 3; the padding would change both."""
     values = np.array([[[0.0], [2.0], [1e6]], [[7.0], [np.nan], [np.inf]]])
     mask = np.array([[True, True, False], [True, False, False]])
@@ -114,8 +113,8 @@ def test_any_finite_numbers_are_standardised_correctly_or_refused(values):
     try:
         scaling = Standardiser.fit(column(values), ("strain",))
     except InputError:
-        # Rounding may tip a case on the edge, and the largest quarter of the range is the standardiser's to refuse;
-        # what is clearly inside must not be refused.
+        # Rounding may decide at the limit, and the standardiser may refuse the largest quarter of the range. Values
+        # clearly inside must be accepted.
         assert deviation < 1.01 * resolution or largest > LARGEST / 4
         return
     assert deviation > 0.99 * resolution
@@ -126,7 +125,7 @@ def test_any_finite_numbers_are_standardised_correctly_or_refused(values):
     standardised = scaling.standardise(column(values))
     assert np.all(np.isfinite(standardised))
     expected = [float((Fraction(value) - Fraction(mean)) / Fraction(deviation)) for value in values]
-    # Whoever lies k deviations out is off by k times the deviation's relative error.
+    # A value k deviations from the mean is off by k times the relative error of the deviation.
     np.testing.assert_allclose(standardised[:, 0], expected, rtol=bound, atol=bound)
 
 
@@ -164,7 +163,7 @@ def test_restore_inverts_standardise(values, others):
 
 @st.composite
 def padded(draw):
-    """Ragged values with a mask, the padding filled with numbers that must not matter."""
+    """Ragged values with a mask; the padding holds numbers that must not matter."""
     quantities = draw(st.integers(1, 3))
     lengths = draw(st.lists(st.integers(1, 5), min_size=2, max_size=6))
     mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
@@ -183,7 +182,7 @@ def test_padding_never_matters(data):
     filled = np.where(mask[..., None], values, filling)
     scaling = Standardiser.fit(filled, names, mask)
     assert scaling == Standardiser.fit(values[mask], names)
-    # What is standardised is so value by value: the padding leaves the rest alone.
+    # Each value is standardised on its own, so the padding does not change the others.
     np.testing.assert_array_equal(scaling.standardise(filled)[mask], scaling.standardise(values[mask]))
 
 
@@ -207,7 +206,7 @@ def test_another_unit_changes_mean_and_deviation_but_not_the_standardised_data(v
 @thorough
 @given(whole, st.integers(-1000, 1000))
 def test_an_offset_moves_the_mean_alone(values, offset):
-    """Whole numbers shift without rounding; what is left is the rounding of the mean, see `rounding`."""
+    """Whole numbers shift without rounding; only the mean rounds, see `rounding`."""
     scaling = Standardiser.fit(column(values), ("strain",))
     shifted = Standardiser.fit(column(values) + offset, ("strain",))
     bound = rounding(np.array([2000]), scaling.deviation[0]) * len(values)
@@ -220,13 +219,13 @@ def test_an_offset_moves_the_mean_alone(values, offset):
 
 @thorough
 @given(st.floats(allow_nan=False, allow_infinity=False), st.integers(2, 9))
-def test_a_constant_quantity_is_refused_by_name_whatever_its_value(value, count):
+def test_a_constant_quantity_is_refused_with_its_name_for_any_value(value, count):
     values = np.stack([np.arange(count, dtype=float), np.full(count, value)], axis=-1)
     with pytest.raises(InputError, match=re.escape(f"temperature is constant, {value:g} throughout")):
         Standardiser.fit(values, ("strain", "temperature"))
 
 
-def test_a_quantity_that_is_constant_where_it_counts_is_refused():
+def test_a_quantity_that_is_constant_under_the_mask_is_refused():
     values = np.array([[[1.0], [1.0], [5.0]], [[1.0], [7.0], [np.nan]]])
     mask = np.array([[True, True, False], [True, False, False]])
     with pytest.raises(InputError, match="strain is constant, 1 throughout"):
@@ -243,14 +242,14 @@ def test_a_quantity_that_is_constant_where_it_counts_is_refused():
         ([-1e308, 1e308], "too large"),
     ],
 )
-def test_what_single_precision_cannot_hold_or_resolve_is_refused(values, message):
+def test_numbers_that_single_precision_cannot_hold_or_resolve_are_refused(values, message):
     with pytest.raises(InputError, match=message):
         Standardiser.fit(column(values), ("strain",))
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_refused(wrong):
-    """Never a mean or a deviation of NaN."""
+    """A mean or a deviation is never NaN."""
     with pytest.raises(InputError, match="strain"):
         Standardiser.fit(column([1.0, 2.0, wrong]), ("strain",))
 

@@ -5,8 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from kspike_reg.errors import InputError
@@ -14,11 +13,11 @@ from kspike_reg.mechanics import HardeningHistory, IsotropicHardening, drive, is
 
 E = 2.1e5  # MPa
 EPSILON = np.finfo(np.float64).eps
-# Stresses here are differences of numbers up to E * 0.1 = 21 000 MPa, and an error in the plastic strain, of 0.1 at
-# most, stays for the rest of its path. Each of some 40 steps rounds a few times: 200 half units in the last place.
+# Stresses are differences of numbers up to E * 0.1 = 21 000 MPa. The plastic strain is at most 0.1, and its error
+# stays for the rest of the path. Each of some 40 steps rounds a few times: 200 half units in the last place.
 ROUNDING = 100 * EPSILON * E * 0.1  # 4.7e-10 MPa
 
-# The documented range; moduli of hardening from none to that of the elasticity.
+# The documented range; hardening moduli from zero to Young's modulus.
 STRAINS = st.floats(-0.1, 0.1)
 YIELD_STRESSES = st.floats(1.0, 5000.0)
 MODULI = st.just(0.0) | st.floats(0.0, E)
@@ -29,12 +28,12 @@ def paths(count, steps):
 
 
 def by_least_energy(strain, yield_stress, youngs_modulus, hardening_modulus, kinematic_modulus):
-    """One path in plain Python: each step's plastic strain makes the energy stored and dissipated the least.
+    """One path in plain Python: the plastic strain of each step minimises the stored and dissipated energy.
 
     energy(d) = E/2 (strain - p - d)^2 + H/2 (p + d)^2 + K/2 (alpha + |d|)^2 + yield_stress |d|
 
-    is convex in the growth d of the plastic strain p; its slope is bisected until no double lies between the ends. No
-    trial stress and no yield condition occur: an elastic step is one whose slope jumps over zero at d = 0.
+    is convex in the growth d of the plastic strain p. Its derivative is bisected until no double lies between the ends.
+    There is no trial stress and no yield condition: in an elastic step the derivative changes its sign at d = 0.
     """
 
     def slope(growth, now, plastic, alpha):
@@ -49,7 +48,7 @@ def by_least_energy(strain, yield_stress, youngs_modulus, hardening_modulus, kin
     stress = []
     for now in strain:
         low, high = -1.0, 1.0  # a growth of one is far more than strains up to 0.1 can cause
-        # Below 1e-18 of strain, 1e-12 of MPa, there is nothing to gain.
+        # Less than 1e-18 of strain, 1e-12 MPa, does not matter.
         while high - low > 1e-18 and low < (middle := 0.5 * (low + high)) < high:
             low, high = (middle, high) if slope(middle, now, plastic, alpha) < 0 else (low, middle)
         growth = 0.5 * (low + high)
@@ -62,7 +61,7 @@ def by_least_energy(strain, yield_stress, youngs_modulus, hardening_modulus, kin
 def by_plain_loop(strain, yield_stress, youngs_modulus, hardening_modulus, kinematic_modulus):
     """One path in plain Python by return mapping: stress, plastic strain, equivalent plastic strain, back stress.
 
-    Frozen: these operations in this order made the recorded data sets, and a data set must not change by a bit.
+    Frozen: these operations in this order produced the recorded data sets, and a data set must not change by a bit.
     """
     moduli = youngs_modulus + hardening_modulus + kinematic_modulus
     plastic = alpha = 0.0
@@ -101,7 +100,7 @@ def test_random_cycles_in_the_paper_steel_are_those_of_least_energy():
     strain = np.cumsum(generator.normal(0.0, 0.0015, (6, 60)), axis=1)
     history = isotropic_hardening(strain, return_history=True)
     yields = np.diff(history.equivalent_plastic_strain, axis=1) > 0
-    # Not vacuous: some steps are elastic, some plastic, and plastic flow goes both ways on every path.
+    # The test is not vacuous: there are elastic and plastic steps, and plastic flow in both directions on every path.
     assert 0.2 < yields.mean() < 0.8
     flow = np.diff(history.plastic_strain, axis=1)
     assert np.all(flow.max(axis=1) > 0)
@@ -147,7 +146,7 @@ def test_the_paper_steel_follows_numbers_worked_by_hand():
 
 @pytest.mark.parametrize(("hardening_modulus", "kinematic_modulus"), [(0.0, 0.0), (2.1e4, 0.0), (0.0, 3e4), (5e3, 1e4)])
 def test_unloading_has_the_slope_of_elasticity(hardening_modulus, kinematic_modulus):
-    """After yielding at 0.006, back by less than two yield stresses: the plastic strain stays as it is, to the bit."""
+    """Unloading from 0.006 by less than two yield stresses does not change the plastic strain by a bit."""
     strain = np.array([0.0, 0.002, 0.006, 0.0055, 0.0047, 0.004, 0.0058])
     history = isotropic_hardening(strain, 290.0, E, hardening_modulus, kinematic_modulus, return_history=True)
     assert history.plastic_strain[2] > 0
@@ -164,7 +163,7 @@ def test_perfect_plasticity_holds_the_yield_stress():
 
 
 def elastic_range(**moduli):
-    """Width in MPa of the elastic range after loading to 2 %: from there down to where the plastic strain moves."""
+    """Width in MPa of the elastic range after loading to 2 %: from there down to where the plastic strain changes."""
     down = np.linspace(0.02, 0.0, 20001)  # steps of 1e-6, 0.21 MPa
     history = isotropic_hardening(np.concatenate([[0.0], down]), 300.0, E, **moduli, return_history=True)
     still = history.plastic_strain[1:] == history.plastic_strain[1]
@@ -174,7 +173,7 @@ def elastic_range(**moduli):
 
 
 def test_kinematic_hardening_keeps_the_elastic_range_two_yield_stresses_wide():
-    """Bauschinger's effect: what tension gains, compression loses."""
+    """Bauschinger effect: compression loses the strength that tension gains."""
     peak, width = elastic_range(hardening_modulus=0.0, kinematic_modulus=2.1e4)
     assert peak > 1.9 * 300.0
     assert abs(width - 600.0) <= 0.21  # one step of the strain
@@ -187,7 +186,7 @@ def test_isotropic_hardening_widens_the_elastic_range_to_twice_the_peak():
 
 
 def test_both_hardenings_share_one_curve_of_first_loading():
-    """The tangent knows the sum K + H alone; unloading tells them apart."""
+    """The tangent of first loading depends only on the sum K + H; unloading distinguishes the two."""
     strain = np.array([0.0, 0.003, 0.01, 0.004, -0.001])
     isotropic, kinematic = (isotropic_hardening(strain, 300.0, E, k, h) for k, h in ((2.1e4, 0.0), (0.0, 2.1e4)))
     np.testing.assert_allclose(isotropic[:3], kinematic[:3], rtol=0, atol=ROUNDING)
@@ -208,11 +207,11 @@ def test_stress_stays_inside_the_elastic_range_and_dissipation_is_never_negative
     flow = np.diff(history.plastic_strain, axis=1, prepend=0.0)
     growth = np.diff(alpha, axis=1, prepend=0.0)
     assert np.all(growth >= 0)
-    # The sign of the flow is that of the stress: not a single step may have a negative product, however small.
+    # The flow has the sign of the stress: no step may have a negative product, not even a tiny one.
     assert np.all(relative * flow >= 0)
     dissipated = relative * flow - hardening_modulus * alpha * growth
-    # Of the work done, what is not stored is yield_stress * growth. The stress is good to ROUNDING; flow and growth are
-    # differences of strains below ten, so good to ten units in the last place, and multiply the radius or K alpha.
+    # The work that is not stored is yield_stress * growth. The stress is exact to ROUNDING. Flow and growth are
+    # differences of strains below ten, so exact to ten units in the last place, and multiply the radius or K alpha.
     bound = ROUNDING * growth + 10 * EPSILON * (radius + hardening_modulus * alpha)
     assert np.all(np.abs(dissipated - yield_stress * growth) <= bound)
     assert np.all(dissipated >= -bound)
@@ -220,7 +219,7 @@ def test_stress_stays_inside_the_elastic_range_and_dissipation_is_never_negative
 
 @settings(deadline=None, max_examples=50)
 @given(paths(3, 8), YIELD_STRESSES, MODULI, MODULI)
-def test_the_history_fits_together(strain, yield_stress, hardening_modulus, kinematic_modulus):
+def test_the_history_is_consistent(strain, yield_stress, hardening_modulus, kinematic_modulus):
     constants = (yield_stress, E, hardening_modulus, kinematic_modulus)
     history = isotropic_hardening(strain, *constants, return_history=True)
     assert isinstance(history, HardeningHistory)
@@ -229,7 +228,7 @@ def test_the_history_fits_together(strain, yield_stress, hardening_modulus, kine
     np.testing.assert_array_equal(history.stress, E * (strain - history.plastic_strain))  # the same two operations
     np.testing.assert_array_equal(history.back_stress, kinematic_modulus * history.plastic_strain)
     cumulative = np.cumsum(np.abs(np.diff(history.plastic_strain, axis=1, prepend=0.0)), axis=1)
-    # Plastic strains up to 0.1 and their sums of 8 steps, up to 1.6: one rounding each.
+    # Plastic strains up to 0.1 and their sums over 8 steps, up to 1.6, with one rounding each.
     np.testing.assert_allclose(history.equivalent_plastic_strain, cumulative, rtol=0, atol=8 * 1.6 * EPSILON)
 
 
@@ -247,7 +246,7 @@ def test_the_stress_at_a_turn_does_not_depend_on_the_steps_towards_it(
     coarse = isotropic_hardening(turns, *constants, return_history=True)
     refined = isotropic_hardening(fine.reshape(2, -1), *constants, return_history=True)
     for one, other, scale in zip(coarse, refined, (1.0, 1 / E, 1 / E, 1.0), strict=True):
-        # Sixty steps at most in place of forty, and alpha sums to as much as 1 in place of 0.1.
+        # Sixty steps at most instead of forty, and alpha is as large as 1 instead of 0.1.
         np.testing.assert_allclose(other[:, pieces - 1 :: pieces], one, rtol=0, atol=15 * ROUNDING * scale)
 
 
@@ -261,7 +260,7 @@ def test_opposite_strains_give_opposite_stresses(strain, yield_stress, hardening
 @settings(deadline=None, max_examples=50)
 @given(paths(3, 5), YIELD_STRESSES, MODULI, MODULI)
 def test_many_paths_at_once_give_what_each_gives_alone(strain, yield_stress, hardening_modulus, kinematic_modulus):
-    """Shape (n, T) with n != T; the same operations on each number, so to the bit."""
+    """Shape (n, T) with n != T; the same operations on each number, so results are equal to the bit."""
     constants = (yield_stress, E, hardening_modulus, kinematic_modulus)
     together = isotropic_hardening(strain, *constants, return_history=True)
     for index, path in enumerate(strain):
@@ -277,19 +276,19 @@ def test_no_strain_gives_no_stress_and_no_history():
 
 
 def test_a_path_may_begin_beyond_yield():
-    """The material is stress-free before the first step, not at it: 0.005 at once as in the numbers by hand above."""
+    """The material is stress-free before the first step, not at it: 0.005 in one step, by hand as above."""
     stress = isotropic_hardening([0.005])
     np.testing.assert_allclose(stress, [300 + 2.1e4 / 1.1 * (0.005 - 1 / 700)], rtol=0, atol=ROUNDING)
 
 
-def test_the_kinematic_modulus_is_none_unless_asked_for():
+def test_the_kinematic_modulus_is_zero_by_default():
     strain = np.array([0.0, 0.01, -0.01, 0.004])
     np.testing.assert_array_equal(
         isotropic_hardening(strain, 250.0, 2e5, 1e4), isotropic_hardening(strain, 250.0, 2e5, 1e4, 0.0)
     )
 
 
-def test_the_strain_is_left_as_it_was():
+def test_the_strain_is_not_modified():
     strain = np.array([[0.0, 0.01], [0.0, -0.02], [0.0, 0.03]])
     stress = isotropic_hardening(strain)
     stress += 1.0
@@ -302,28 +301,28 @@ def test_a_strain_that_is_not_finite_is_refused(wrong):
         isotropic_hardening([[0.0, 0.1], [0.0, wrong]])
 
 
-def test_a_single_strain_is_refused_for_it_is_no_path():
+def test_a_single_strain_is_refused_since_it_is_not_a_path():
     with pytest.raises(InputError, match=r"expected paths of shape \(T,\) or \(n, T\), received a single strain"):
         isotropic_hardening(0.1)
 
 
 @pytest.mark.parametrize("name", ["yield_stress", "youngs_modulus"])
 @pytest.mark.parametrize("wrong", [0.0, -5.0, np.nan, np.inf])
-def test_a_constant_that_is_not_positive_is_refused_by_name_and_value(name, wrong):
+def test_a_constant_that_is_not_positive_is_refused_with_name_and_value(name, wrong):
     with pytest.raises(InputError, match=rf"{name} to be more than zero, in MPa, received {name}={wrong}"):
         isotropic_hardening([0.0, 0.1], **{name: wrong})
 
 
 @pytest.mark.parametrize("name", ["hardening_modulus", "kinematic_modulus"])
 @pytest.mark.parametrize("wrong", [-1e-3, -2.1e4, np.nan, np.inf])
-def test_a_modulus_of_softening_is_refused_by_name_and_value(name, wrong):
+def test_a_modulus_of_softening_is_refused_with_name_and_value(name, wrong):
     with pytest.raises(InputError, match=rf"{name} to be zero or more, in MPa, received {name}={wrong}"):
         isotropic_hardening([0.0, 0.1], **{name: wrong})
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1)])
-def test_a_strain_with_components_is_refused_with_the_way_out(shape):
-    """Its last axis holds components, and time would be the one before it."""
+def test_a_strain_with_components_is_refused_with_the_fix(shape):
+    """The last axis holds components, and time would be the axis before it."""
     message = (
         f"isotropic_hardening: expected strain of one component, shape (T,) or (n, T), received shape {shape}; "
         "select a component, strain[..., 0] for instance, or take a law of several components along the paths with "

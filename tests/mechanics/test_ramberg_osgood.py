@@ -5,8 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from kspike_reg.errors import InputError
@@ -15,13 +14,13 @@ from kspike_reg.mechanics import ConvergenceError, RambergOsgood, drive, ramberg
 # `kspike_reg.mechanics.ramberg_osgood` is the function; monkeypatch finds its module by the function's own globals.
 MODULE = ramberg_osgood.__globals__
 
-# The promise to the user: the strain of the stress is the strain, to a relative 1e-10.
+# The documented accuracy: the strain of the returned stress equals the strain to a relative 1e-10.
 PROMISED = 1e-10
-# The iteration stops at a relative residual of 1e-13 in the strain. The logarithm of the strain rises with that of the
-# stress by 1 to n, so the stress is as good; two such stresses differ by twice that, and 50 roundings add 1e-14.
+# The iteration stops at a relative residual of 1e-13 in the strain. The logarithm of the strain grows 1 to n times as
+# fast as that of the stress, so the stress is as exact. Two stresses differ by twice that; 50 roundings add 1e-14.
 TWO_ITERATIONS = 3e-13
 
-# The documented range. Numbers below the smallest normal double have no relative precision to promise.
+# The documented range. Numbers below the smallest normal double have no relative precision.
 STRAINS = st.floats(-0.1, 0.1, allow_subnormal=False)
 YIELD_STRESSES = st.floats(1.0, 5000.0)
 EXPONENTS = st.floats(1.0, 50.0)
@@ -32,11 +31,11 @@ def many(elements, shape):
 
 
 def by_bisection(strain, yield_stress, youngs_modulus, exponent):
-    """One stress in plain Python: halve the bracket until no double lies inside it."""
+    """One stress in plain Python: halve the interval until no double lies inside it."""
     size = abs(strain)
     low, high = 0.0, youngs_modulus * size
     while low < (middle := 0.5 * (low + high)) < high:
-        # The power by its logarithm, so that a far too large stress does not overflow.
+        # The power is computed by its logarithm, so that a far too large stress does not overflow.
         logarithm = exponent * math.log(middle / yield_stress)
         plastic = 0.002 * math.exp(logarithm) if logarithm < 100 else math.inf
         if middle / youngs_modulus + plastic < size:
@@ -47,9 +46,9 @@ def by_bisection(strain, yield_stress, youngs_modulus, exponent):
 
 
 def by_plain_loop(strain, yield_stress, youngs_modulus, exponent):
-    """The iteration for one chunk of values, all arrays of one shape or numbers.
+    """The iteration for one chunk of values; all arguments are arrays of one shape or numbers.
 
-    Frozen: these operations in this order made the recorded data sets, and a data set must not change by a bit.
+    Frozen: these operations in this order produced the recorded data sets, and a data set must not change by a bit.
     """
     size, elastic = np.abs(strain), yield_stress / youngs_modulus
     upper = np.minimum(size / elastic, (size / 0.002) ** (1 / exponent))
@@ -66,7 +65,7 @@ def by_plain_loop(strain, yield_stress, youngs_modulus, exponent):
 
 
 def test_the_stress_is_that_of_the_plain_loop_to_the_bit():
-    """On the paper's task, one strain path for all and numbers for modulus and exponent, and on arrays of each."""
+    """On the paper's task, with one strain path and numbers for modulus and exponent, and on arrays of each."""
     generator = np.random.default_rng(7)
     strain, yield_stress = np.linspace(0.0, 1e-2, 20), generator.uniform(100.0, 500.0, (37, 1))
     modulus, exponent = np.array(2.1e5), np.array(10.0)
@@ -86,22 +85,22 @@ def test_the_law_gives_the_stress_of_the_function_and_the_tangent_of_its_strain(
     """Differentiating the strain by the stress, d strain / d stress = 1/E + 0.002 n / Y (|stress| / Y)^(n - 1)."""
     response = drive(RambergOsgood(yield_stress, exponent=exponent), strain, tangents=True)
     stress = ramberg_osgood(strain, yield_stress[:, None], exponent=exponent[:, None])
-    # A batch of other values: company can add a step of the iteration to a value.
+    # In a batch, other values can add a step of the iteration to a value.
     np.testing.assert_allclose(response.stress, stress, rtol=TWO_ITERATIONS)
     size = np.abs(response.stress) / yield_stress[:, None]
-    # The power by its logarithm, to have it from another function; of zero stress it is zero, or one for n = 1.
+    # The power is computed by its logarithm, a different function; at zero stress it is zero, or one for n = 1.
     logarithm = np.log(np.where(size > 0, size, 1))
     power = np.where(size > 0, np.exp((exponent[:, None] - 1) * logarithm), exponent[:, None] == 1)
     compliance = 1 / 2.1e5 + 0.002 * exponent[:, None] / yield_stress[:, None] * power
-    # A power below 1e-16 is lost next to 1 / E, and none is near 1e16: the logarithm is below 40 in size, and its
-    # roundings, some of 1e-16, change the power by some of 40 * 1e-16.
+    # A power below 1e-16 is lost next to 1 / E, and none is near 1e16, so the logarithm is below 40 in size. Its
+    # roundings, a few times 1e-16, change the power by a few times 40 * 1e-16.
     np.testing.assert_allclose(response.tangents, 1 / compliance, rtol=5e-14)
 
 
 def test_the_tangent_at_no_strain_is_the_modulus_unless_the_law_is_linear():
     law = RambergOsgood([300.0, 250.0, 100.0], 2e5, [10.0, 1.5, 1.0])
     tangents = drive(law, np.zeros((3, 1)), tangents=True).tangents[:, 0]
-    # With an exponent of one: 1 / (1/E + 0.002 / 100); some roundings.
+    # With an exponent of one: 1 / (1/E + 0.002 / 100), with some roundings.
     np.testing.assert_allclose(tangents, [2e5, 2e5, 1 / (5e-6 + 2e-5)], rtol=1e-15)
 
 
@@ -114,7 +113,7 @@ def test_the_strain_of_the_stress_is_the_strain_over_the_documented_range(strain
 
 
 def test_the_strain_is_recovered_on_the_corners_and_the_edges_of_the_range():
-    """Strains over 300 powers of ten and both signs, yield stresses and exponents from end to end."""
+    """Strains over 300 powers of ten with both signs; yield stresses and exponents over their whole range."""
     strain = np.concatenate([[0.1, 0.002, 1e-4], np.geomspace(1e-300, 0.1, 61)])
     strain = np.concatenate([strain, -strain])
     exponents = np.array([1.0, 1.0 + 1e-15, 1.5, 2.0, 7.0, 10.0, 33.3, 50.0])
@@ -132,15 +131,15 @@ def test_the_stress_is_the_one_that_a_bisection_finds(strain, yield_stress, expo
     stress = ramberg_osgood(strain, yield_stress, 1.9e5, exponent)
     every = zip(strain, yield_stress, exponent, strict=True)
     expected = [by_bisection(float(e), float(s), 1.9e5, float(n)) for e, s, n in every]
-    # One iteration, and the bisection's logarithm: its exponential has an error of up to 50 ln(1e5) units of 1e-16.
+    # One iteration and the logarithm of the bisection, whose exponential is off by up to 50 ln(1e5) units of 1e-16.
     np.testing.assert_allclose(stress, expected, rtol=TWO_ITERATIONS)
 
 
 def test_the_paper_steel_has_two_per_mille_of_plastic_strain_at_its_yield_stress():
-    """At 300 MPa the strain is 300 / 2.1e5 + 0.002 = 0.0034285714..., whatever the exponent."""
+    """At 300 MPa the strain is 300 / 2.1e5 + 0.002 = 0.0034285714... for any exponent."""
     for exponent in (1.0, 4.5, 10.0, 50.0):
         np.testing.assert_allclose(ramberg_osgood_strain(300.0, 300.0, exponent=exponent), 0.024 / 7, rtol=1e-15)
-        # 1e-13 of the iteration's residual, and what 0.024 / 7 and the quotients round, some units of 1e-16.
+        # 1e-13 from the residual of the iteration, and the roundings of 0.024 / 7 and the quotients, some 1e-16.
         np.testing.assert_allclose(ramberg_osgood(0.024 / 7, 300.0, exponent=exponent), 300.0, rtol=1.1e-13)
 
 
@@ -153,14 +152,14 @@ def test_strain_follows_numbers_worked_by_hand():
 
 @settings(deadline=None, max_examples=50)
 @given(many(STRAINS, (4, 3)), many(YIELD_STRESSES, (4, 1)))
-def test_an_exponent_of_one_is_a_softer_spring(strain, yield_stress):
+def test_an_exponent_of_one_gives_a_softer_linear_law(strain, yield_stress):
     """Strain = stress (1 / E + 0.002 / yield stress)."""
     stress = ramberg_osgood(strain, yield_stress, exponent=1.0)
     np.testing.assert_allclose(stress, strain / (1 / 2.1e5 + 0.002 / yield_stress), rtol=TWO_ITERATIONS)
 
 
-def test_far_below_the_yield_stress_the_law_is_hooke_law():
-    """Under a tenth of the yield stress and with n = 10 the plastic strain is under 0.002 * 0.1**10, 2e-9 of 1e-4."""
+def test_far_below_the_yield_stress_the_law_is_hookes_law():
+    """Below a tenth of the yield stress and with n = 10 the plastic strain is below 0.002 * 0.1**10, 2e-9 of 1e-4."""
     strain = np.array([1e-4, -7e-5, 3e-6])
     np.testing.assert_allclose(ramberg_osgood(strain, 300.0), 2.1e5 * strain, rtol=2e-9)
 
@@ -184,9 +183,9 @@ def test_no_strain_gives_no_stress():
 def test_more_strain_gives_more_stress(strain, yield_stress, exponent):
     strain = np.sort(strain)
     stress = ramberg_osgood(strain, yield_stress, exponent=exponent)
-    # Two neighbours may each be off by the residual, and so may swap within it.
+    # Two neighbours may each be off by the residual, and so may swap.
     assert np.all(np.diff(stress) >= -TWO_ITERATIONS * np.abs(stress[1:]))
-    # The logarithm of the stress rises by 1/50 of that of the strain or more: 1e-9 in strain cannot be lost.
+    # The logarithm of the stress grows by at least 1/50 of that of the strain, so 1e-9 in strain cannot be lost.
     apart = np.diff(strain) > 1e-9 * np.abs(strain[1:])
     assert np.all(np.diff(stress)[apart] > 0)
 
@@ -196,20 +195,20 @@ def test_stress_has_the_shape_of_the_strain_in_double_precision(shape):
     stress = ramberg_osgood(np.full(shape, 0.024 / 7, dtype=np.float32), 300.0)
     assert stress.shape == shape
     assert stress.dtype == np.float64
-    # 0.024 / 7 was rounded to single precision, 6e-8, and stress follows strain with less than that.
+    # 0.024 / 7 was rounded to single precision, 6e-8; the relative error of the stress is smaller.
     np.testing.assert_allclose(stress, np.full(shape, 300.0), rtol=6e-8)
 
 
 def test_one_yield_stress_per_path_gives_what_each_path_gives_alone():
-    """Shape (n, T) with n != T, so that a yield stress that went to a step would be seen."""
+    """Shape (n, T) with n != T, so that a yield stress applied to a step is found."""
     strain = np.linspace(-0.004, 0.01, 5) * np.array([[1.0], [0.5], [-0.2]])
     yield_stress = np.array([[120.0], [300.0], [455.0]])
     together = ramberg_osgood(strain, yield_stress)
     assert together.shape == (3, 5)
     alone = [ramberg_osgood(path, float(own[0])) for path, own in zip(strain, yield_stress, strict=True)]
-    # The iteration ends when all values at once are good enough, so company can add a step to a value.
+    # The iteration ends when all values converged, so other values can add a step to a value.
     np.testing.assert_allclose(together, alone, rtol=TWO_ITERATIONS)
-    # One path of strains for all, as in the paper's task.
+    # One strain path for all, as in the paper's task.
     shared = ramberg_osgood(strain[0], yield_stress)
     np.testing.assert_allclose(shared, [ramberg_osgood(strain[0], float(s)) for s in yield_stress[:, 0]], rtol=3e-13)
 
@@ -225,7 +224,7 @@ def test_modulus_and_exponent_broadcast_too():
 
 
 def test_a_batch_over_several_chunks_is_the_same_as_its_pieces():
-    """Three chunks, the last of them partly filled, with an argument of each kind: whole, per path, per step, one."""
+    """Three chunks, the last partly filled, with arguments of each shape: full, per path, per step, one number."""
     chunk = MODULE["CHUNK"]
     paths, steps = 2 * chunk // 7 + 11, 7
     assert 2 * chunk < paths * steps < 3 * chunk
@@ -237,18 +236,18 @@ def test_a_batch_over_several_chunks_is_the_same_as_its_pieces():
     for start in range(0, paths, 500):
         part = slice(start, start + 500)
         piece = ramberg_osgood(strain[part], yield_stress[part], 2.0e5, exponent)
-        # As above: company can add a step of the iteration to a value.
+        # As above, other values can add a step of the iteration to a value.
         np.testing.assert_allclose(whole[part], piece, rtol=TWO_ITERATIONS)
 
 
 def test_the_law_has_no_memory():
-    """Unloading follows the curve of loading, unlike plasticity; the same values in the same call, so to the bit."""
+    """Unloading follows the loading curve, unlike plasticity; the values share a call, so they are equal to the bit."""
     up = np.linspace(0.0, 0.01, 6)
     stress = ramberg_osgood(np.concatenate([up, up[::-1]]), 300.0)
     np.testing.assert_array_equal(stress[6:], stress[5::-1])
 
 
-def test_arguments_are_left_as_they_were():
+def test_arguments_are_not_modified():
     strain, yield_stress = np.array([0.0, -0.005, 0.02]), np.array([100.0, 200.0, 300.0])
     ramberg_osgood(strain, yield_stress)
     np.testing.assert_array_equal(strain, [0.0, -0.005, 0.02])
@@ -260,7 +259,7 @@ def test_an_iteration_that_does_not_converge_raises_and_names_its_values(monkeyp
     with pytest.raises(ConvergenceError) as caught:
         ramberg_osgood([[0.0, 1e-6], [-0.0037, 0.0]], 310.0, 2.0e5, 8.5)
     message = str(caught.value)
-    # The value that is far from converged is named, not those that happen to be right after one step.
+    # The error names the value that is far from converged, not those that are right after one step.
     assert "relative residual of 1e-10 within 1 iterations" in message
     assert "strain -0.0037, yield stress 310.0 MPa, Young's modulus 200000.0 MPa, exponent 8.5" in message
     assert isinstance(caught.value, ArithmeticError)
@@ -273,7 +272,7 @@ def test_a_single_strain_that_does_not_converge_raises_too(monkeypatch):
 
 
 def test_a_dozen_iterations_are_enough_for_the_documented_range(monkeypatch):
-    """Of the sixty allowed, so that a Newton step that went wrong and left the work to the bisection would be seen."""
+    """Sixty are allowed; this finds a wrong Newton step that leaves the work to the bisection."""
     monkeypatch.setitem(MODULE, "ITERATIONS", 12)
     generator = np.random.default_rng(3)
     yield_stress = np.exp(generator.uniform(0.0, np.log(5000.0), (400, 1)))
@@ -292,7 +291,7 @@ def test_a_number_that_is_not_finite_is_refused(wrong):
 
 @pytest.mark.parametrize("name", ["yield_stress", "youngs_modulus"])
 @pytest.mark.parametrize("wrong", [0.0, -300.0, np.nan, np.inf])
-def test_a_constant_that_is_not_positive_is_refused_by_name_and_value(name, wrong):
+def test_a_constant_that_is_not_positive_is_refused_with_name_and_value(name, wrong):
     constants = {"yield_stress": 300.0} | {name: wrong}
     with pytest.raises(InputError, match=f"ramberg_osgood: expected {name} to be more than zero, in MPa.*{name}="):
         ramberg_osgood([0.0, 0.1], **constants)
@@ -304,12 +303,12 @@ def test_one_wrong_yield_stress_among_many_is_refused_with_their_range():
 
 
 @pytest.mark.parametrize("exponent", [0.999, 0.0, -10.0, [10.0, 0.5]])
-def test_an_exponent_below_one_is_refused_by_its_value(exponent):
+def test_an_exponent_below_one_is_refused_with_its_value(exponent):
     with pytest.raises(InputError, match=rf"expected an exponent of 1 or more, received {np.min(exponent)}"):
         ramberg_osgood([0.0, 0.1], 300.0, exponent=exponent)
 
 
-def test_shapes_that_do_not_broadcast_are_refused_with_the_way_out():
+def test_shapes_that_do_not_broadcast_are_refused_with_the_fix():
     with pytest.raises(
         InputError, match=r"do not broadcast: strain \(2, 3\), yield_stress \(2,\).*array of shape \(paths, 1\)"
     ):
@@ -317,8 +316,8 @@ def test_shapes_that_do_not_broadcast_are_refused_with_the_way_out():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1)])
-def test_components_are_refused_with_the_way_out(shape):
-    """The last axis of such an array holds components; one dimension knows paths and steps alone."""
+def test_components_are_refused_with_the_fix(shape):
+    """The last axis of such an array holds components; a law of one dimension has only paths and steps."""
     for function, name in ((ramberg_osgood, "strain"), (ramberg_osgood_strain, "stress")):
         message = (
             f"{function.__name__}: expected {name} of one component, shape (T,) or (n, T), received shape {shape}; "

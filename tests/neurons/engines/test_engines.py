@@ -1,7 +1,7 @@
-"""Every engine over a whole path against `keras.layers.RNN` of the cell, forward and backward, for every option.
+"""Every engine over a whole path compared with `keras.layers.RNN` of the cell, forward and backward, for all options.
 
-The oracle steps through the path, cell call by cell call, and leaves the gradients to automatic differentiation.
-`compare` says what the engines must share with it.
+The oracle calls the cell at each step of the path; automatic differentiation gives the gradients. `compare` lists the
+results that must agree.
 """
 
 import itertools
@@ -15,26 +15,25 @@ from kspike_reg import neurons
 from kspike_reg.errors import InputError
 from kspike_reg.network import build
 from kspike_reg.neurons import LIF, RLIF, SLSTM, LeakyIntegrator, engines, surrogates
-from kspike_reg.neurons.engines.cpu import KERNELS, CompiledEngine
-from kspike_reg.neurons.engines.cpu import engine as cpu_engine
+from kspike_reg.neurons.engines.cpu import KERNELS, CompiledEngine, engine as cpu_engine
 from oracles.backend import double_precision, gradients, numpy_of, torch_arrays
 from oracles.weights import assign, draw, draw_on_a_grid
 
 pytestmark = torch_arrays
 
 BACKEND = keras.backend.backend()
-# JAX has no compiled engine. Forcing it there selects the best of the others.
+# JAX has no compiled engine; forcing it selects the best of the others.
 COMPILES = BACKEND != "jax"
-# On JAX the other engines' tests are those of the layers in `test_cells` and `conformance`; compiling takes it long.
+# On JAX, `test_cells` and `conformance` test the other engines through the layers, since compiling takes JAX long.
 where_compiled = pytest.mark.skipif(not COMPILES, reason="there is no compiled engine on JAX")
 tensorflow_alone = pytest.mark.skipif(BACKEND != "tensorflow", reason="a matter of TensorFlow's graphs")
 
 EVERY_ENGINE = (*engines.ENGINES, None)
 
-# Membranes and carries are of order one. Sums over the whole path in another order, and the slope of a spike in double
-# precision here, in single there, leave some dozens of roundings of 6e-8.
+# Membranes and carries are of order one. Another order of sums over the path, and surrogate derivatives in double
+# precision in one engine and in single precision in the other, leave some dozens of roundings of 6e-8.
 FORWARD = {"float32": 1e-5, "float64": 1e-13}
-# Gradients add up over batch, steps and neurons; roundings grow with the largest of an array.
+# Gradients are sums over batch, steps and neurons; roundings grow with the largest value of an array.
 BACK = {"float32": 2e-5, "float64": 1e-13}
 
 NEURONS = {
@@ -55,7 +54,7 @@ COMPILED_RUNS = []
 
 @pytest.fixture(autouse=True)
 def compiled_runs(monkeypatch):
-    """The runs of the compiled engine, a list that grows; no engine stays forced after a test."""
+    """A growing list of the runs of the compiled engine; no engine remains forced after a test."""
     run = CompiledEngine.run
 
     def counted(self, layer, call):
@@ -70,7 +69,7 @@ def compiled_runs(monkeypatch):
 
 
 def states_of(cell):
-    """The names of the cell's states, in Keras's order."""
+    """The names of the states of the cell in Keras's order."""
     return list(cell.state_order)
 
 
@@ -80,7 +79,7 @@ def engine_of(layer, sequences, mask=None):
 
 
 def start(cell, batch, dtype, seed=11):
-    """Initial states that no path would reach at its first step; spikes are any of 0 and 1."""
+    """Initial states that no path reaches at its first step; spikes are 0 or 1."""
     generator = np.random.default_rng(seed)
     drawn = {
         "spikes": generator.integers(0, 2, (batch, cell.units)),
@@ -95,9 +94,9 @@ def paths(batch, time, features, seed=0):
 
 
 def outcome(recurrent, shape, *, dtype="float32", training=False, mask=None, initial=True, weights=draw, spread=1.0):
-    """Everything that a call gives: outputs, final states, and gradients of trainable weights, inputs and states.
+    """All results of a call: outputs, final states, and gradients of trainable weights, inputs and states.
 
-    The loss weighs all outputs and all final states unequally, and squares them, so that no gradient is constant.
+    The loss is a sum of squares of all outputs and final states with unequal weights, so that no gradient is constant.
     """
     batch, time, features, _ = shape
     recurrent.build((batch if recurrent.stateful else None, None, features))
@@ -125,7 +124,7 @@ def outcome(recurrent, shape, *, dtype="float32", training=False, mask=None, ini
     variables = [*cell.trainable_weights, inputs, *before]
     names = [*(weight.name for weight in cell.trainable_weights), "inputs", *states_of(cell)]
     found = dict(zip(names, gradients(loss, variables), strict=False))
-    if BACKEND == "jax":  # where a loss is differentiated, its outputs are symbols
+    if BACKEND == "jax":  # while it differentiates a loss, the outputs are symbolic
         return numpy_of(call()), found
     return [numpy_of(ops.stop_gradient(output)) for output in seen], found
 
@@ -141,20 +140,20 @@ def compare(
     exact=False,
     **call,
 ):
-    """The layer by each of the engines against `keras.layers.RNN` of its cell: outputs, final states, gradients.
+    """Compare the layer, run by each engine, with `keras.layers.RNN` of its cell: outputs, final states, gradients.
 
-    Spikes are equal, membranes, carries and gradients up to rounding.
+    Spikes must be equal; membranes, carries and gradients equal up to rounding.
 
     Args:
-        name: of NEURONS.
-        options: of the cell.
-        loop: of `keras.layers.RNN`.
+        name: a name in NEURONS.
+        options: options of the cell.
+        loop: options of `keras.layers.RNN`.
         shape: batch, time, features, units.
         over: the engines.
-        compiles: whether the compiled engine is open for these options.
-        recompute: of the layer alone.
-        exact: whether membranes are equal to the bit.
-        **call: of `outcome`.
+        compiles: whether the compiled engine supports these options.
+        recompute: option of the layer alone.
+        exact: whether membranes must be equal to the bit.
+        **call: arguments of `outcome`.
     """
     layer_class, own = NEURONS[name]
     dtype = call.get("dtype", "float32")
@@ -194,7 +193,7 @@ def compare(
 
 def assert_fires_now_and_then(cell, outputs):
     spikes = outputs if cell.output_state == "spikes" else outputs >= numpy_of(cell.threshold)
-    assert set(np.unique(spikes)) == {0.0, 1.0}, "the spikes are all alike, the test compares nothing"
+    assert set(np.unique(spikes)) == {0.0, 1.0}, "all spikes are equal, so the test is vacuous"
 
 
 # Options of the neurons
@@ -203,8 +202,8 @@ def assert_fires_now_and_then(cell, outputs):
 @every_neuron
 @pytest.mark.parametrize("training", [True, False])
 def test_every_engine_gives_what_the_cell_gives(name, training):
-    """The automatic choice too. In prediction the compiled engine keeps nothing, and runs once more for gradients."""
-    attached = {} if name == "leaky" else {"detach_reset": False}  # so that a loss sees the first spikes, too
+    """Also with the automatic choice. In prediction the compiled engine stores nothing and reruns for gradients."""
+    attached = {} if name == "leaky" else {"detach_reset": False}  # so that the loss depends on the first spikes too
     of = compare(name, attached, over=EVERY_ENGINE, training=training)
     assert all(np.any(gradient != 0) for gradient in of.values())
 
@@ -217,7 +216,7 @@ def test_every_reset_detached_or_not_spikes_or_membrane(name):
         options = {"reset": reset, "detach_reset": detach, "output": output}
         seen.append(compare(name, options, training=True)["inputs"])
     for one, other in itertools.combinations(seen, 2):
-        assert reset == "none" or not np.allclose(one, other), "two options give the same, the test compares nothing"
+        assert reset == "none" or not np.allclose(one, other), "two options give the same, so the test is vacuous"
 
 
 @every_neuron
@@ -234,7 +233,7 @@ def test_weights_that_are_missing_or_fixed(name):
 
 @pytest.fixture
 def own_surrogates(monkeypatch):
-    """Surrogates of a user: written in several ways, of which numba can compile the first three."""
+    """Surrogates of a user, written in several ways; numba can compile the first three."""
     monkeypatch.setattr(surrogates, "_REGISTRY", dict(surrogates._REGISTRY))
     from keras.ops import exp
 
@@ -275,7 +274,7 @@ def own_surrogates(monkeypatch):
 @pytest.mark.parametrize("name", ["lif", "slstm"])
 @where_compiled
 def test_every_surrogate(name, own_surrogates):
-    """Those that numba cannot compile take another engine, in training and outside."""
+    """Another engine runs surrogates that numba cannot compile, in training and in prediction."""
     left = {"own_imported", "own_relative", "own_error_function", "own_object"}
     known = surrogates.names()
     assert len(known) == 13
@@ -291,7 +290,7 @@ def test_every_surrogate(name, own_surrogates):
 @every_neuron
 @where_compiled
 def test_the_same_seed_drops_the_same(name):
-    """Inputs on every engine. Feedback leaves the compiled engine, but in training alone."""
+    """Every engine drops inputs. With dropout of the feedback another engine runs, in training only."""
     options = {"dropout": 0.4, "seed": 9}
     dropped = compare(name, options, over=EVERY_ENGINE, training=True)
     assert not np.allclose(dropped["inputs"], compare(name, training=True)["inputs"])
@@ -310,7 +309,7 @@ def test_the_same_seed_drops_the_same(name):
 
 @every_neuron
 @where_compiled
-def test_every_way_to_return_and_to_go(name):
+def test_every_direction_and_form_of_the_outputs(name):
     for sequences, states, backwards in itertools.product((True, False), repeat=3):
         loop = {"return_sequences": sequences, "return_state": states, "go_backwards": backwards}
         compare(name, loop=loop, training=True)
@@ -320,13 +319,13 @@ def test_every_way_to_return_and_to_go(name):
 @every_neuron
 @where_compiled
 def test_every_size(name):
-    """One of everything; batches and layers below, at and above what a tile or a vector of the processor takes."""
+    """Sizes of one; batches and layers below, at and above the size of a tile and of a vector of the processor."""
     shapes = [(1, 1, 1, 1), (2, 1, 3, 4), (1, 9, 1, 3), (8, 2, 4, 8), (15, 3, 2, 7), (16, 3, 1, 17), (17, 4, 5, 2)]
     for shape in [*shapes, (33, 3, 2, 9), (2, 20, 2, 66)]:
         compare(name, shape=shape, training=True)
 
 
-# Features and units where the compiled engine just weighs the inputs itself, or just no more.
+# Features and units just below and just above the limit up to which the compiled engine projects the inputs itself.
 LIMITS = [
     ("lif", 384, 5, True),
     ("rlif-dense", 385, 5, False),
@@ -340,7 +339,7 @@ LIMITS = [
 @pytest.mark.parametrize(("name", "features", "units", "projects"), LIMITS)
 @where_compiled
 def test_inputs_projected_by_the_engine_or_by_the_backend(name, features, units, projects, monkeypatch):
-    """Outputs are equal to the bit, for products and sums of the inputs are exact; gradients up to rounding."""
+    """Products and sums of the inputs are exact, so outputs are equal to the bit; gradients up to rounding."""
     from kspike_reg.neurons.engines.cpu import paths as compiled_paths
 
     assert (cpu_engine.LARGEST_KERNEL, cpu_engine.LONGEST_SUM) == (256 * 1024, 384)
@@ -383,8 +382,8 @@ def test_inputs_projected_by_the_engine_or_by_the_backend(name, features, units,
 
 @every_neuron
 @where_compiled
-def test_masks_leave_the_compiled_engine(name):
-    """With a gap, a late start and an early end; the option to give zeros there."""
+def test_the_compiled_engine_does_not_run_masks(name):
+    """Masks with a gap, a late start and an early end, and the option of zeros at masked steps."""
     mask = np.ones((3, 6), bool)
     mask[1, :2] = mask[0, 3] = mask[2, -2:] = False
     for zeros in (False, True):
@@ -395,7 +394,7 @@ def test_masks_leave_the_compiled_engine(name):
 
 @every_neuron
 @where_compiled
-def test_a_state_stays_from_call_to_call(name):
+def test_a_stateful_layer_keeps_its_state_between_calls(name):
     layer_class, own = NEURONS[name]
     loop = {"return_sequences": True, "stateful": True}
     inputs = paths(3, 12, 2).astype("float32")
@@ -419,7 +418,7 @@ def test_a_state_stays_from_call_to_call(name):
 @every_neuron
 @where_compiled
 def test_states_of_any_numbers(name):
-    """Spikes that are none, 0.3 say, reset a part; what Keras's loop does with them, the compiled one does."""
+    """Initial spikes other than 0 and 1, such as 0.3, reset a part; the compiled loop agrees with Keras's loop."""
     layer_class, own = NEURONS[name]
     for reset in ("subtract", "zero") if name != "leaky" else (None,):
         options = own | ({"reset": reset, "detach_reset": False} if reset else {})
@@ -446,7 +445,7 @@ def test_states_of_any_numbers(name):
 @every_neuron
 @pytest.mark.parametrize("pieces", [1, 3, 50])
 def test_recomputation_changes_nothing(name, pieces):
-    """Whole, in pieces of unequal length, and in more than there are steps, forward and backward in time."""
+    """Without pieces, in pieces of unequal length, and in more pieces than steps, forward and backward in time."""
     for backwards, length in ((False, 7), (True, 4)) if COMPILES or pieces == 3 else ():
         compare(
             name,
@@ -459,7 +458,7 @@ def test_recomputation_changes_nothing(name, pieces):
 
 
 @every_neuron
-def test_unroll_comes_before_all_else(name):
+def test_unroll_takes_precedence_over_engines(name):
     layer_class, own = NEURONS[name]
     for unroll in (True, False):
         layer = layer_class(5, unroll=unroll, **own)
@@ -475,7 +474,7 @@ def test_unroll_comes_before_all_else(name):
 @every_neuron
 @where_compiled
 def test_double_precision(name):
-    if BACKEND == "tensorflow":  # elsewhere Keras's types stop at float32 within the cell
+    if BACKEND == "tensorflow":  # on other backends Keras's types are at most float32 in the cell
         for options in ({}, {"reset": "zero", "detach_reset": False}) if name != "leaky" else ({},):
             compare(name, options, dtype="float64", over=EVERY_ENGINE, training=True)
         return
@@ -491,9 +490,9 @@ def test_double_precision(name):
 @every_neuron
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
 @where_compiled
-def test_half_precision_leaves_the_compiled_engine(name, policy):
+def test_the_compiled_engine_does_not_run_half_precision(name, policy):
     layer_class, own = NEURONS[name]
-    if name in ("rlif-dense", "slstm"):  # PyTorch draws no orthogonal matrix in float16
+    if name in ("rlif-dense", "slstm"):  # PyTorch cannot draw an orthogonal matrix in float16
         own = own | {"recurrent_initializer": "zeros"}
     answers = []
     for engine in ("compiled", None, "loop"):
@@ -507,7 +506,7 @@ def test_half_precision_leaves_the_compiled_engine(name, policy):
         answers.append(numpy_of(ops.cast(outputs, "float32")))
     assert not COMPILED_RUNS
     assert len(np.unique(answers[0])) > 1
-    # Two engines of the framework may round at other places: a part in 2**8 for bfloat16, of membranes of order one.
+    # Two engines of the framework may round at different places: 1 / 2**8 for bfloat16, with membranes of order one.
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], atol=2e-2 if name in ("slstm", "leaky") else 0)
 
@@ -516,7 +515,7 @@ def test_half_precision_leaves_the_compiled_engine(name, policy):
 @pytest.mark.parametrize(("batch", "units"), [(24, 5), (3, 64), (16, 40)])
 @pytest.mark.parametrize("name", ["rlif-dense", "slstm"])
 def test_membranes_are_the_same_to_the_bit(name, batch, units):
-    """Where batch or units is a multiple of eight TensorFlow takes no number by itself (see `compiled.functions`)."""
+    """If batch or units is a multiple of eight, TensorFlow computes all numbers as vectors (see `cpu.functions`)."""
     shape = (batch, 15, 3, units)
     answers = []
     layer_class, _ = NEURONS[name]
@@ -535,10 +534,10 @@ def test_membranes_are_the_same_to_the_bit(name, batch, units):
         np.testing.assert_array_equal(found, expected)
 
 
-# Graphs, files, and the way to a engine
+# Graphs, files, and the choice of an engine
 
 
-def test_the_engine_may_be_forced_and_set_free():
+def test_the_engine_may_be_forced_and_released():
     assert neurons.engine() is None
     for name in tuple(engines.ENGINES):
         neurons.set_engine(name)
@@ -553,7 +552,7 @@ def test_the_engine_may_be_forced_and_set_free():
 
 
 def test_the_engine_of_a_layer():
-    """By the number of steps, known or not, by masks, precision, and what is forced."""
+    """It depends on the number of steps, known or not, on masks, on the precision and on a forced engine."""
     fast = "compiled" if COMPILES else None
 
     def chosen(engine, steps, mask=None, **options):
@@ -573,7 +572,7 @@ def test_the_engine_of_a_layer():
 
 
 @where_compiled
-def test_a_neuron_without_a_kernel_goes_by_the_framework(monkeypatch):
+def test_the_framework_runs_a_neuron_without_a_kernel(monkeypatch):
     monkeypatch.delitem(KERNELS, "lif")
     compare("lif", over=EVERY_ENGINE, compiles=False, training=True)
     compare("lif", over=EVERY_ENGINE, compiles=False, training=True, recompute=3)
@@ -582,7 +581,7 @@ def test_a_neuron_without_a_kernel_goes_by_the_framework(monkeypatch):
 @pytest.mark.parametrize("kind", ["rlif", "slstm"])
 @where_compiled
 def test_a_model_trains_predicts_and_is_saved_the_same_by_every_engine(kind, tmp_path):
-    """The file knows nothing of engines. Steps of training from the same weights lead to the same weights."""
+    """The file does not contain the engine. Training from the same weights gives the same weights."""
     inputs, targets = paths(5, 9, 1).astype("float32"), np.cos(paths(5, 9, 1, seed=1)).astype("float32")
     answers, configs = [], []
     for engine in (None, "loop"):
@@ -608,14 +607,14 @@ def test_a_model_trains_predicts_and_is_saved_the_same_by_every_engine(kind, tmp
     assert configs[0] == configs[1]
     assert not any(engine in configs[0] for engine in ("compiled", "unrolled"))
     for fast, slow in zip(*answers, strict=True):
-        # Two epochs of two steps each on weights of order one, gradients as in `compare`.
+        # Two epochs of two steps on weights of order one, with gradients as in `compare`.
         np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-5)
 
 
 @every_neuron
 @where_compiled
 def test_several_inputs_joined(name):
-    """A model of two inputs, one of them of a second path: the gradients find their way to both."""
+    """A model of two inputs, one of them a second path: gradients reach both."""
     layer_class, own = NEURONS[name]
     answers = []
     for reference in (False, True):
@@ -638,7 +637,7 @@ def test_several_inputs_joined(name):
 
 
 def open_function(layer, features, traces, **options):
-    """A `tf.function` over paths of any number and length: outputs, and gradients of all trainable weights."""
+    """A `tf.function` for any number and length of paths: outputs, and gradients of all trainable weights."""
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, features), tf.float32)], **options)
@@ -655,7 +654,7 @@ def open_function(layer, features, traces, **options):
 @tensorflow_alone
 @every_neuron
 def test_one_trace_runs_batches_and_lengths_of_every_size(name):
-    """Nor does numba compile anew; and pieces to recompute may be more than the steps that come."""
+    """Numba does not compile again either; there may be more pieces to recompute than steps."""
     from kspike_reg.neurons.engines.cpu import loops
 
     layer_class, own = NEURONS[name]
@@ -687,8 +686,8 @@ def test_one_trace_runs_batches_and_lengths_of_every_size(name):
 
 @tensorflow_alone
 @every_neuron
-def test_inside_xla_a_layer_takes_an_engine_of_the_framework(name):
-    """Weights on a grid, so that what XLA fuses changes no spike."""
+def test_inside_xla_an_engine_of_the_framework_runs_a_layer(name):
+    """Weights lie on a grid, so that fused operations of XLA change no spike."""
     import tensorflow as tf
 
     layer_class, own = NEURONS[name]
