@@ -9,9 +9,10 @@ import numpy as np
 
 from kspike_reg import metrics
 from kspike_reg.errors import InputError
-from kspike_reg.network.graph import functional_of, graph_of
+from kspike_reg.network.graph import Graph, functional_of, graph_of
 from kspike_reg.network.physical import averaging_node, check_range, scaling_of, spread_at
 from kspike_reg.network.probes import ProbedModel, Record, Recording, record
+from kspike_reg.typing import Tensor
 
 if TYPE_CHECKING:
     from kspike_reg.datasets import Paths
@@ -214,12 +215,12 @@ def _probed(model, with_spread):
 class _Probed(ProbedModel):
     """Returns the spikes of a network, and on request its spread, next to its outputs."""
 
-    def __init__(self, graph, with_spread, model):
+    def __init__(self, graph: Graph, with_spread: bool, model: keras.Model) -> None:
         super().__init__(graph, {node.name: ("spikes",) for node in graph.spiking_nodes})
         self.averaging = averaging_node(graph) if with_spread else None
         self.restore = scaling_of(model)[1] if with_spread else None
 
-    def read(self, values, states):
+    def read(self, values: dict[int, Tensor], states: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
         found = super().read(values, states)
         if self.averaging is not None:
             found["spread"] = [spread_at(self.averaging, values, self.restore)]

@@ -63,11 +63,9 @@ def fit(
     batches = Batches(training, batch_size, seed)
     snapshot = Snapshot(folder / "snapshot.npz", patience)
     done = snapshot.restore(model)
-    history = folder / "history.csv"
-    seconds = _cut_history(history, done)
+    seconds = _cut_history(history := folder / "history.csv", done)
     if tensorboard:
-        require_tensorboard()
-        callbacks = [*callbacks, keras.callbacks.TensorBoard(folder / "tensorboard")]
+        callbacks = [*callbacks, _tensorboard(folder)]
     if done < epochs and not snapshot.out_of_patience(done):
         model.fit(
             batches,
@@ -75,8 +73,7 @@ def fit(
             validation_batch_size=batch_size,
             initial_epoch=done,
             epochs=epochs,
-            # Keras would shuffle the batches with Python's global generator, which our seed does not set.
-            shuffle=False,
+            shuffle=False,  # Keras would use Python's global generator, which our seed does not set
             verbose=0,
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.shuffle(epoch)),
@@ -98,6 +95,11 @@ def require_tensorboard() -> None:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError("TensorBoard is not installed: pip install 'kspike_reg[tensorboard]'")
+
+
+def _tensorboard(folder):
+    require_tensorboard()
+    return keras.callbacks.TensorBoard(folder / "tensorboard")
 
 
 def forget(folder: str | os.PathLike) -> None:

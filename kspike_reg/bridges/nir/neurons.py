@@ -190,11 +190,7 @@ def neurons_from(
         matrices = _without_reset(place, matrices, -np.diag(v_threshold * unit))
     if not matrices:
         return LIF, options, weights
-    recurrent = sum(matrices)
-    diagonal = np.diag(recurrent)
-    one_to_one = described.get("recurrence") == "one_to_one" and not np.any(recurrent - np.diag(diagonal))
-    options["recurrence"] = "one_to_one" if one_to_one else "dense"
-    weights["recurrent_kernel"] = diagonal if one_to_one else recurrent
+    options["recurrence"], weights["recurrent_kernel"] = _recurrence(sum(matrices), described)
     return RLIF, options, weights
 
 
@@ -214,6 +210,14 @@ def _firing(place, node, threshold, membrane_is_used, described):
     if np.any(v_threshold <= 0):
         raise InputError(f"{place} has a threshold of {v_threshold.min()}; expected thresholds > 0")
     return v_threshold, options
+
+
+def _recurrence(kernel, described):
+    """The option and the weight of a recurrence: one to one if the metadata say so and the numbers allow it."""
+    diagonal = np.diag(kernel)
+    if described.get("recurrence") == "one_to_one" and not np.any(kernel - np.diag(diagonal)):
+        return "one_to_one", diagonal
+    return "dense", kernel
 
 
 def _leak(place, node, carried, dt):
