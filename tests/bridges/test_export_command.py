@@ -32,9 +32,9 @@ def test_a_nir_file_contains_the_network(tmp_path, capsys):
     from kspike_reg.bridges import read_nir
 
     file = tmp_path / "network.nir"
-    told = said(capsys, ["export", "lif-elasticity", "--to", "nir", "--out", file])
-    assert "lif_3 emits its membrane before the reset" in told
-    assert f"wrote {file}" in told
+    printed = said(capsys, ["export", "lif-elasticity", "--to", "nir", "--out", file])
+    assert "lif_3 emits its membrane before the reset" in printed
+    assert f"wrote {file}" in printed
     inputs = datasets.elasticity(PATHS, timesteps=STEPS, seed=3).inputs
     trained = kspike_reg.load("lif-elasticity").predict(inputs, verbose=0)
     np.testing.assert_array_equal(read_nir(file).predict(inputs, verbose=0), trained)
@@ -44,9 +44,9 @@ def test_a_nir_file_contains_the_network(tmp_path, capsys):
 def test_a_nengo_script_and_its_weights(tmp_path, capsys):
     pytest.importorskip("nengo", reason="nengo is not installed, see the extra nengo")
     file = tmp_path / "network.py"
-    told = said(capsys, ["export", "rlif-ramberg-osgood", "--to", "nengo", "--out", file])
+    printed = said(capsys, ["export", "rlif-ramberg-osgood", "--to", "nengo", "--out", file])
     assert {each.name for each in tmp_path.iterdir()} == {"network.py", "network.npz"}
-    assert "network.npz" in told
+    assert "network.npz" in printed
     assert "rlif_2" in file.read_text()
 
 
@@ -76,8 +76,8 @@ def test_a_report_on_loihi(tmp_path, capsys, data):
     pytest.importorskip("nengo_loihi", reason="nengo-loihi is not installed, see the extra loihi")
     file = tmp_path / "report.md"
     words = ["export", "lif-elasticity-loihi", "--to", "loihi-report", "--data", data, "--out", file]
-    told = said(capsys, words)
-    assert file.read_text() in told
+    printed = said(capsys, words)
+    assert file.read_text() in printed
     report = json.loads(file.with_suffix(".json").read_text())
     assert (report["paths"], report["time"]) == (PATHS, STEPS)
 

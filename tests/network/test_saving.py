@@ -14,7 +14,7 @@ from kspike_reg.datasets import Standardiser
 from kspike_reg.network import saving
 from kspike_reg.network.physical import PhysicalModel, in_physical_units, scaling_of
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 NAMES = sorted(place.name for place in MODELS.iterdir() if place.is_dir() and place.name != "__pycache__")
 LARGEST = 20e6  # bytes of all networks, since every clone and every installation contains them
 
