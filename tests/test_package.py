@@ -182,6 +182,28 @@ def test_a_model_is_built_without_numba():
     assert process.stdout.split() == ["False", "True"]
 
 
+def untyped(body, owner=""):
+    """Public functions, methods and constructors of a module with a parameter or a result without a type."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from untyped(node.body, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef) and (node.name == "__init__" or not node.name.startswith("_")):
+            arguments = node.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            typed = [each.annotation is not None for each in named if each and each.arg not in ("self", "cls")]
+            if not (all(typed) and node.returns):
+                yield f"{owner}{node.name}"
+
+
+def test_public_signatures_have_types():
+    """All but the functions of kernels, whose types numba knows from their decorators."""
+    assert list(untyped(ast.parse("def f(a, b: int) -> int: ...\ndef _g(a): ...").body)) == ["f"]
+    kernels = {"advance", "restore", "reverse"}
+    for file in (ROOT / "kspike_reg").rglob("*.py"):
+        found = set(untyped(ast.parse(file.read_text()).body))
+        assert found <= (kernels if file.parent.name == "cpu" else set()), f"{file}: {sorted(found)}"
+
+
 def test_only_the_command_line_prints():
     for file in (ROOT / "kspike_reg").rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from kspike_reg.errors import InputError
+from kspike_reg.typing import Tensor
 
 __all__ = ["Interval"]
 
@@ -21,18 +22,18 @@ class Interval(keras.constraints.Constraint):
         InputError: the interval is empty.
     """
 
-    def __init__(self, lower=None, upper=None):
+    def __init__(self, lower: float | None = None, upper: float | None = None) -> None:
         if not (-math.inf if lower is None else lower) <= (math.inf if upper is None else upper):
             raise InputError(f"Interval: expected lower <= upper, received lower={lower!r}, upper={upper!r}")
         self.lower, self.upper = lower, upper
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Interval({self.lower}, {self.upper})"
 
-    def __call__(self, value):
+    def __call__(self, value: Tensor) -> Tensor:
         if self.lower is not None:
             value = ops.maximum(value, self.lower)
         return value if self.upper is None else ops.minimum(value, self.upper)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float | None]:
         return {"lower": self.lower, "upper": self.upper}

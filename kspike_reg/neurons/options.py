@@ -1,18 +1,18 @@
 """Constructor options, written once: each keyword of each `__init__` along the class hierarchy.
 
-A cell hands the options that it does not know on to its parent class, so its full list stands in no single signature.
-This is where it is put together, for help(), for `get_config` and for the layer that has to split its own options
-from its cell's.
+A cell passes the options that it does not know to its parent class, so no single signature lists all of them. This
+module collects them, for help(), for `get_config` and for the layer, which separates its own options from its cell's.
 """
 
 import inspect
+from collections.abc import Iterable
 
 import keras
 
 __all__ = ["constructor_options", "show_full_signature"]
 
 
-def constructor_options(cls):
+def constructor_options(cls: type) -> dict[str, inspect.Parameter]:
     """The constructor's named parameters over all of our classes, most derived first.
 
     Args:
@@ -32,7 +32,7 @@ def constructor_options(cls):
     return options
 
 
-def show_full_signature(cls, extra=()):
+def show_full_signature(cls: type, extra: Iterable[inspect.Parameter] = ()) -> None:
     """Let help() and editors show every option of `cls`, those of its parents and `extra` included."""
     options = {parameter.name: parameter for parameter in extra} | constructor_options(cls)
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
