@@ -68,7 +68,7 @@ def test_outputs_that_are_not_finite_are_refused():
     model = build("lif", features=2, units=3, population=2, depth=1)
     kernel = model.get_layer("decoding").cell.kernel
     kernel.assign(np.full(kernel.shape, np.inf))
-    with pytest.raises(InputError, match="answer for path 0 is not finite"):
+    with pytest.raises(InputError, match="prediction for path 0 is not finite"):
         profile(model, DATA)
 
 
