@@ -91,8 +91,8 @@ def _stream(recorder, inputs, mask, batch_size):
         record = recorder.predict_on_batch(data)[: samples - start]
         if not record[:, 0].all():
             raise InputError(
-                f"profile: the prediction for path {start + int(np.argmin(record[:, 0]))} is not finite; check that its "
-                "inputs are in the units that the model was trained in"
+                f"profile: the prediction for path {start + int(np.argmin(record[:, 0]))} is not finite; check that "
+                "its inputs are in the units that the model was trained in"
             )
         totals = totals + record[:, 1:].sum(axis=0, dtype=np.int64)
     return [int(total) for total in totals]
