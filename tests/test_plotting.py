@@ -428,6 +428,14 @@ def test_bars_of_different_devices_differ_without_colour():
     assert len({bars[0].get_facecolor() for bars in axes.containers}) == 5
 
 
+def test_break_even_draws_every_line_in_a_colour_of_its_own():
+    spiking = {name: [1e-6, 2e-6] for name in "abc"}
+    dense = {name: 3e-6 for name in "def"}
+    lines = break_even([0.1, 1.0], spiking, dense).get_lines()
+    assert [line.get_label() for line in lines] == [*(f"spiking, {n}" for n in "abc"), *(f"dense, {n}" for n in "def")]
+    assert len({line.get_color() for line in lines}) == 6
+
+
 def test_break_even_shows_the_energy_over_the_rate_the_levels_and_the_network_itself():
     rates = np.array([0.01, 0.1, 1.0])
     spiking = {"on a chip": [1e-6, 2e-6, 1.1e-5], "elsewhere": [3e-6, 3.5e-6, 8e-6]}

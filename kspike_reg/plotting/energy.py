@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from kspike_reg.plotting.style import BLACK, COLOURS, LINES, MARKERS, OUTSIDE, own_axes, plain_numbers, styles
+from kspike_reg.plotting.style import BLACK, COLOURS, LINES, MARKERS, OUTSIDE, PURPLE, own_axes, plain_numbers, styles
 
 __all__ = ["break_even", "energy_bars", "pareto"]
 
@@ -72,7 +72,9 @@ def break_even(
     axes = own_axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
         axes.loglog(rates, np.multiply(line, MICRO), color=colour, linewidth=1.5, label=f"spiking, {name}")
-    for (name, level), colour, line in zip(dense.items(), COLOURS[len(spiking) :], LINES[1:], strict=False):
+    # Colours that no spiking line has; every dense line is drawn, however many there are.
+    rest = cycle((*COLOURS[len(spiking) :], PURPLE))
+    for (name, level), colour, line in zip(dense.items(), rest, cycle(LINES[1:]), strict=False):
         axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
     if here is not None:
         axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label="as trained")

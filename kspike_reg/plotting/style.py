@@ -25,6 +25,7 @@ __all__ = [
     "MARKERS",
     "ORANGE",
     "OUTSIDE",
+    "PURPLE",
     "SKY",
     "VERMILION",
     "PathsLike",
@@ -40,6 +41,7 @@ __all__ = [
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, SKY)
+PURPLE = "#CC79A7"  # the sixth, where a figure needs one
 LINES = ("-", "--", "-.", ":")
 MARKERS = "osD^vP*X"
 # Places a legend next to the axes, where it would hide curves inside them.
