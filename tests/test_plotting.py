@@ -430,7 +430,7 @@ def test_bars_of_different_devices_differ_without_colour():
 
 def test_break_even_draws_every_line_in_a_colour_of_its_own():
     spiking = {name: [1e-6, 2e-6] for name in "abc"}
-    dense = {name: 3e-6 for name in "def"}
+    dense = dict.fromkeys("def", 3e-06)
     lines = break_even([0.1, 1.0], spiking, dense).get_lines()
     assert [line.get_label() for line in lines] == [*(f"spiking, {n}" for n in "abc"), *(f"dense, {n}" for n in "def")]
     assert len({line.get_color() for line in lines}) == 6
