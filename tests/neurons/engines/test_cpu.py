@@ -253,10 +253,10 @@ def test_without_spikes_the_backward_pass_agrees_with_central_differences(kind, 
                 )
                 for sign in (1, -1)
             )
-            slope = np.sum(found[name] * direction)
-            assert abs(slope) > 1e-3
+            derivative = np.sum(found[name] * direction)
+            assert abs(derivative) > 1e-3
             # Errors: the step squared times third derivatives, and rounding of 1e-16 over the step; sums of order ten.
-            assert slope == pytest.approx((there - back) / 2e-5, rel=1e-6, abs=1e-8), name
+            assert derivative == pytest.approx((there - back) / 2e-5, rel=1e-6, abs=1e-8), name
 
 
 @pytest.mark.parametrize("features", [0, 3])
