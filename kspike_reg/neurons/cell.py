@@ -25,7 +25,8 @@ from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.constraints import Interval
-from kspike_reg.neurons.options import constructor_options, show_full_signature
+from kspike_reg.neurons.options import constructor_options, show_full_signature, with_names
+from kspike_reg.neurons.precision import matmul
 from kspike_reg.neurons.registry import OUTPUTS, RESETS, kind_of
 from kspike_reg.typing import Tensor
 
@@ -173,7 +174,7 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         Returns:
             `W h + b`, shape (..., projections * units).
         """
-        currents = ops.matmul(self.thin(inputs, training), self.kernel)
+        currents = matmul(self.thin(inputs, training), self.kernel)
         return currents if self.bias is None else currents + self.bias
 
     def thin(self, inputs: Tensor, training: bool = False) -> Tensor:
@@ -210,6 +211,10 @@ class NeuronCell(DropoutRNNCell, keras.layers.Layer):
         return super().get_config() | {
             name: keras.saving.serialize_keras_object(option) for name, option in options.items()
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NeuronCell":
+        return cls(**with_names(config))
 
     def _keep_weight_options(self, weight, initializer, regularizer, constraint):
         """Store the options that Keras offers for each weight, under the names that the constructor uses."""

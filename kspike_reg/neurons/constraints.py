@@ -31,9 +31,9 @@ class Interval(keras.constraints.Constraint):
         return f"Interval({self.lower}, {self.upper})"
 
     def __call__(self, value: Tensor) -> Tensor:
-        if self.lower is not None:
-            value = ops.maximum(value, self.lower)
-        return value if self.upper is None else ops.minimum(value, self.upper)
+        # On PyTorch, `maximum` and `minimum` round float64 to float32; `clip` does not.
+        lower = -math.inf if self.lower is None else self.lower
+        return ops.clip(value, lower, math.inf if self.upper is None else self.upper)
 
     def get_config(self) -> dict[str, float | None]:
         return {"lower": self.lower, "upper": self.upper}

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
+
+# Keras's own layers enter it in `__call__`; it has no public name.
+from keras.src.backend import AutocastScope
 
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.neurons import engines
 from kspike_reg.neurons.cell import NeuronCell
 from kspike_reg.neurons.engines import Call
+from kspike_reg.neurons.initial_state import fit_initial_state
 from kspike_reg.neurons.observation import observing
-from kspike_reg.neurons.options import constructor_options, show_full_signature
+from kspike_reg.neurons.options import constructor_options, show_full_signature, with_names
 from kspike_reg.typing import Tensor
 
 __all__ = ["NeuronLayer"]
@@ -39,7 +44,8 @@ class NeuronLayer(keras.layers.RNN):
 
     Call arguments:
         sequences: shape (batch, time, features).
-        initial_state: a list of tensors (batch, units), the output first; zeros by default.
+        initial_state: a list of tensors (batch, units), or (1, units) for all paths alike, the output first; zeros by
+            default.
         mask: booleans (batch, time); False skips a step: the state stays as it was.
         training: whether dropout acts.
     """
@@ -98,6 +104,22 @@ class NeuronLayer(keras.layers.RNN):
         """Number of neurons."""
         return self.cell.units
 
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        mask: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
+        # Keras casts only inputs that are floats, and nothing where a wrapper such as TimeDistributed calls `call`.
+        sequences = ops.cast(sequences, self.cell.compute_dtype)
+        if initial_state is not None:
+            initial_state = fit_initial_state(self.cell, sequences, initial_state)
+        elif self.stateful:
+            initial_state = fit_initial_state(self.cell, sequences, self.states, stateful=True)
+        with AutocastScope(self.cell.compute_dtype):  # of the weights
+            return super().call(sequences, initial_state, mask, training)
+
     def inner_loop(
         self, sequences: Tensor, initial_state: Sequence[Tensor], mask: Tensor | None, training: bool = False
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -135,4 +157,4 @@ class NeuronLayer(keras.layers.RNN):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "NeuronLayer":
-        return cls(**config)
+        return cls(**with_names(config))

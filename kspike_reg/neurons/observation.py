@@ -8,6 +8,7 @@ from keras import ops
 from kspike_reg.errors import InputError
 from kspike_reg.neurons.engines.backend import run_cell
 from kspike_reg.neurons.engines.base import Call
+from kspike_reg.neurons.initial_state import fit_initial_state
 from kspike_reg.typing import Tensor
 
 __all__ = ["observe", "observing"]
@@ -59,6 +60,6 @@ def observing(
     sequences = ops.cast(sequences, cell.compute_dtype)
     if initial_state is None:
         initial_state = cell.get_initial_state(batch_size=ops.shape(sequences)[0])
-    elif not isinstance(initial_state, (list, tuple)):
-        initial_state = [initial_state]
-    return Call(sequences, list(initial_state), tuple(states), mask)
+    else:
+        initial_state = fit_initial_state(cell, sequences, initial_state)
+    return Call(sequences, initial_state, tuple(states), mask)

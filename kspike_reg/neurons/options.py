@@ -6,10 +6,11 @@ module collects them, for help(), for `get_config` and for the layer, which sepa
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 
-__all__ = ["constructor_options", "show_full_signature"]
+__all__ = ["constructor_options", "show_full_signature", "with_names"]
 
 
 def constructor_options(cls: type) -> dict[str, inspect.Parameter]:
@@ -37,3 +38,12 @@ def show_full_signature(cls: type, extra: Iterable[inspect.Parameter] = ()) -> N
     options = {parameter.name: parameter for parameter in extra} | constructor_options(cls)
     rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
     cls.__signature__ = inspect.Signature([*sorted(options.values(), key=lambda p: p.kind), rest])
+
+
+def with_names(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration in which every function is replaced by its name again.
+
+    Keras reads the old .h5 format by replacing each string that is also the name of a function it knows, such as
+    "subtract". No option of ours is a function: initializers and their like are stored as dictionaries.
+    """
+    return {name: value.__name__ if inspect.isfunction(value) else value for name, value in config.items()}

@@ -1,18 +1,19 @@
 """Recurrent leaky integrate-and-fire neurons: LIF that receive their own layer's last spikes."""
 
+import operator
 from typing import Any
 
 import keras
-from keras import ops
 
 from kspike_reg.neurons.layer import NeuronLayer
 from kspike_reg.neurons.lif import LIFCell, lif_step
+from kspike_reg.neurons.precision import matmul
 from kspike_reg.typing import Tensor
 
 __all__ = ["RLIF", "RLIFCell", "rlif_step"]
 
 # How the layer's spikes feed back: each neuron receives all of them, or only its own.
-RECURRENCES = {"dense": ops.matmul, "one_to_one": ops.multiply}
+RECURRENCES = {"dense": matmul, "one_to_one": operator.mul}
 
 
 def rlif_step(

@@ -8,6 +8,7 @@ from keras import ops
 
 from kspike_reg.neurons.cell import SpikingCell
 from kspike_reg.neurons.layer import NeuronLayer
+from kspike_reg.neurons.precision import matmul
 from kspike_reg.neurons.surrogates import spike
 from kspike_reg.typing import Tensor
 
@@ -50,7 +51,7 @@ def slstm_step(
         (S[t], h[t], c[t]), each (batch, units).
     """
     feedback = membrane if feedback is None else feedback
-    gates = currents + ops.matmul(feedback, recurrent_kernel)
+    gates = currents + matmul(feedback, recurrent_kernel)
     input_gate, forget_gate, candidate, output_gate = ops.split(gates, 4, axis=-1)
     carry = ops.sigmoid(forget_gate) * carry + ops.sigmoid(input_gate) * ops.tanh(candidate)
     membrane = ops.sigmoid(output_gate) * ops.tanh(carry)

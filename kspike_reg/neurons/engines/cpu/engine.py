@@ -9,6 +9,7 @@ from keras import ops
 
 from kspike_reg.errors import InputError
 from kspike_reg.neurons.engines.base import Call, Engine, Result
+from kspike_reg.neurons.precision import matmul
 from kspike_reg.registry import Registry
 from kspike_reg.typing import Tensor
 
@@ -84,7 +85,7 @@ def _arguments(layer: "NeuronLayer", call: Call) -> tuple[Tensor, ...]:
     inputs, kernel = cell.thin(sequences, call.training), cell.kernel
     is_large = layer.recompute is None and math.prod(kernel.shape) > LARGEST_KERNEL  # else save the currents
     if kernel.shape[0] > LONGEST_SUM or is_large:
-        inputs, kernel = ops.matmul(inputs, kernel), none
+        inputs, kernel = matmul(inputs, kernel), none
     recurrent = cell.recurrent_kernel if cell.feeds_back else none
     if len(recurrent.shape) == 1:  # each neuron receives only its own
         recurrent = ops.expand_dims(recurrent, 0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.engines.cpu import loops, memory
+from kspike_reg.neurons.engines.cpu import arguments, loops, memory
 from kspike_reg.neurons.engines.cpu.kernels import Kernel
 from kspike_reg.neurons.engines.cpu.matmul import GEMM
 from kspike_reg.neurons.engines.cpu.surrogate_derivatives import surrogate_derivative, zero_derivative
@@ -80,6 +80,10 @@ class Sequence:
         Returns:
             Outputs (batch, steps, units), final states (number, batch, units), and the residuals for `backward`.
         """
+        weights = {"kernel": kernel, "bias": bias, "recurrent": recurrent, "parameters": parameters}
+        inputs, kernel, bias, recurrent, parameters, initial = arguments.fit(
+            {"inputs": inputs} | weights | {"initial": initial}
+        )
         batch, steps, _ = inputs.shape
         outputs = memory.empty((batch, steps, parameters.shape[1]), inputs.dtype)
         states, residuals = memory.copy(initial), self._empty_residuals(batch if keep else 0, steps, parameters)
@@ -109,6 +113,17 @@ class Sequence:
         Returns:
             Gradients of inputs, kernel, bias, recurrent weights, parameters and initial states.
         """
+        gradients = {"outputs_gradient": outputs_gradient, "states_gradient": states_gradient}
+        weights = {"kernel": kernel, "bias": bias, "recurrent": recurrent, "parameters": parameters}
+        arrays = {"inputs": inputs} | weights | {"initial": initial, "residuals": residuals} | gradients
+        sizes = {
+            "tiles": (0, math.ceil(inputs.shape[0] / TILE_HEIGHT)),
+            "height": (TILE_HEIGHT,),
+            "values": (self.kernel.columns * parameters.shape[-1],),
+        }
+        inputs, kernel, bias, recurrent, parameters, initial, residuals, outputs_gradient, states_gradient = (
+            arguments.fit(arrays, sizes)
+        )
         batch, steps, _ = inputs.shape
         inputs_gradient, initial_gradient = memory.empty(inputs.shape, inputs.dtype), memory.copy(states_gradient)
         parts = math.ceil(batch / _paths_per_part(batch))

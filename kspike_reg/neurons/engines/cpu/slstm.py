@@ -22,6 +22,7 @@ def advance(rows, currents, states, parameters, options, residuals):
     widest_registers()
     units = states.shape[2]
     subtracts, clears = options[0], options[1]
+    one = parameters.dtype.type(1)
     for r in range(rows):
         # Each gate has a loop of its own on one array, so that the compiler vectorises over neurons.
         for n in range(2 * units):
@@ -40,8 +41,8 @@ def advance(rows, currents, states, parameters, options, residuals):
         for n in range(units):
             spike, threshold = states[0, r, n], parameters[0, n]
             membrane = residuals[r, 5 * units + n] * currents[r, n]
-            membrane = membrane - clears * spike * membrane
-            membrane = flushed(membrane - threshold * (subtracts * spike))
+            membrane = membrane * (one - clears * spike)
+            membrane = flushed(membrane - threshold * spike if subtracts else membrane)
             states[0, r, n] = membrane >= threshold
             states[1, r, n] = membrane
             residuals[r, n] = membrane
@@ -63,6 +64,7 @@ def reverse(
 ):
     units = previous.shape[2]
     subtracts, clears, attached = options[0], options[1], options[2]
+    zero, one = parameters.dtype.type(0), parameters.dtype.type(1)
     for r in range(rows):
         for n in range(units):
             currents_gradient[r, n] = tanh(residuals[r, units + n])
@@ -71,10 +73,10 @@ def reverse(
             output_gate, tanh_carry = residuals[r, 5 * units + n], currents_gradient[r, n]
             through_spike = derivatives[r, n] * states_gradient[0, r, n]
             gradient = flushed(states_gradient[1, r, n] + through_spike)
-            reset = subtracts * threshold + clears * output_gate * tanh_carry
-            parameters_gradient[0, n] -= through_spike + subtracts * spike * gradient
-            states_gradient[0, r, n] = -attached * reset * gradient
-            gradient = gradient - clears * spike * gradient
+            reset = (threshold if subtracts else zero) + (output_gate * tanh_carry if clears else zero)
+            parameters_gradient[0, n] -= through_spike + (spike * gradient if subtracts else zero)
+            states_gradient[0, r, n] = -reset * gradient if attached else zero
+            gradient = gradient * (one - clears * spike)
             currents_gradient[r, 3 * units + n] = gradient * tanh_carry * output_gate * (1 - output_gate)
             states_gradient[2, r, n] = flushed(
                 states_gradient[2, r, n] + gradient * output_gate * (1 - tanh_carry * tanh_carry)
