@@ -153,6 +153,10 @@ class PhysicalModel(keras.Model):
         return tuple(_WITH_SPREAD[self].predict(x, *args, **kwargs))
 
 
+# The old .h5 format names the class of a model without its package.
+keras.saving.get_custom_objects()["PhysicalModel"] = PhysicalModel
+
+
 def in_physical_units(model: keras.Model, inputs: Any, targets: Any) -> PhysicalModel:
     """Put a copy of a network on standardised data between two scalings, so that it works on physical data.
 
