@@ -12,6 +12,7 @@ import keras
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 from kspike_reg.network import physical, regression  # noqa: F401 - they register layers that a saved model holds
+from kspike_reg.network.archive import check_archive
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING
 
 __all__ = ["load", "record_of", "save", "trained_networks"]
@@ -32,7 +33,8 @@ def load(file: str | os.PathLike) -> keras.Model:
         A `PhysicalModel` from (batch, time, features) to (batch, time, outputs), or any other saved model.
 
     Raises:
-        InputError: there is no such file or name, it is no Keras model, or it is cut short.
+        InputError: there is no such file or name, it is no Keras model, it is cut short, or it asks for far more memory
+            than a model of its size needs.
     """
     file = _by_name(file) if _is_name(file) else Path(file)
     if not os.path.isfile(file):  # Path.is_file raises where the name is too long
@@ -44,7 +46,10 @@ def load(file: str | os.PathLike) -> keras.Model:
     if file.suffix != ".keras" or not whole:
         raise InputError(f"{file}: not a Keras model, or one cut short; expected a .keras file as kspike-reg writes it")
     try:
+        check_archive(file)
         return keras.models.load_model(file)
+    except InputError:
+        raise
     except Exception as error:  # Keras raises whatever it stumbles over in a damaged or foreign file.
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{file}: cannot be loaded as a Keras model: {type(error).__name__}: {reason}") from error
