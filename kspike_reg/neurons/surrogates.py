@@ -8,11 +8,11 @@ registry. `scale` sets its width; the default of the argument is the default of 
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
 from kspike_reg.errors import InputError
+from kspike_reg.neurons.heaviside import heaviside
 from kspike_reg.typing import Tensor
 
 __all__ = ["derivative", "function", "names", "register", "spike"]
@@ -129,17 +129,7 @@ def spike(x: Tensor, surrogate: str = "atan", scale: float | None = None) -> Ten
         InputError: the name is not registered, or the scale is not positive.
     """
     check(surrogate, scale)
-
-    @ops.custom_gradient
-    def fire(x):
-        def gradient(*arguments: Any, upstream: Tensor | None = None) -> Tensor:
-            # TensorFlow and JAX pass the upstream gradient alone, PyTorch as a keyword next to the inputs.
-            upstream = arguments[0] if upstream is None else upstream
-            return upstream * derivative(x, surrogate, scale)
-
-        return ops.cast(x >= 0, x.dtype), gradient
-
-    return fire(ops.convert_to_tensor(x))
+    return heaviside(ops.convert_to_tensor(x), lambda x: derivative(x, surrogate, scale))
 
 
 @register("atan")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kspike_reg.neurons.cell import NeuronCell
     from kspike_reg.neurons.layer import NeuronLayer
 
-__all__ = ["LoopEngine", "UnrolledEngine", "run_cell"]
+__all__ = ["LoopEngine", "UnrolledEngine", "can_unroll", "run_cell"]
 
 # Unrolling halves the time of a symbolic loop, at a cost in tracing that grows with the steps.
 LONGEST_UNROLLED = 32
@@ -60,7 +60,13 @@ class UnrolledEngine(LoopEngine):
         return None
 
     def pays(self, call: Call) -> bool:
-        return call.sequences.shape[1] <= LONGEST_UNROLLED
+        return can_unroll(call)
+
+
+def can_unroll(call: Call) -> bool:
+    """Whether the number of steps is known, and so small that unrolling pays."""
+    steps = call.sequences.shape[1]
+    return steps is not None and steps <= LONGEST_UNROLLED
 
 
 def run_cell(

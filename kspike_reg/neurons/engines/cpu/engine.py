@@ -1,13 +1,16 @@
 """What the compiled engine supports, and how it turns a layer's call into arrays, weights and a kernel."""
 
 import math
-from functools import cache
+import traceback
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from kspike_reg.errors import InputError
+from kspike_reg.neurons.engines.backend import can_unroll, run_cell
 from kspike_reg.neurons.engines.base import Call, Engine, Result
 from kspike_reg.neurons.precision import matmul
 from kspike_reg.registry import Registry
@@ -53,6 +56,8 @@ class CompiledEngine(Engine):
             return f"{neuron} with dropout of recurrent inputs"
         if not _on_cpu():
             return f"{neuron} on the backend {keras.backend.backend()!r} here: expected TensorFlow or PyTorch on a CPU"
+        if _leaves_the_process():
+            return f"{neuron} in a graph that other programs run, or under a transform of the backend"
         # Gradients may be asked for in prediction, too.
         if not _sequence(cell, cell.output_state).compiles(cell.compute_dtype):
             return f"{neuron}: numba cannot compile the surrogate {cell.surrogate!r}"
@@ -69,7 +74,8 @@ class CompiledEngine(Engine):
         arguments = _arguments(layer, call)
         found = {}
         for name in call.states:
-            outputs, final = paths.run(_sequence(cell, name), keep, *arguments)
+            operations = partial(_by_operations, layer, name)
+            outputs, final = paths.run(_sequence(cell, name), operations, keep, *arguments)
             found[name] = outputs
         final = cell.State(*ops.unstack(final, len(cell.state_names)))
         # A state leads after the last step, even where a piece has no steps.
@@ -100,6 +106,25 @@ def _arguments(layer: "NeuronLayer", call: Call) -> tuple[Tensor, ...]:
     )
 
 
+def _by_operations(layer, name, inputs, kernel, bias, recurrent, parameters, initial):
+    """What `paths.run` returns, by the backend's operations, which the backend differentiates to any order."""
+    cell = layer.cell
+    is_projected = kernel.shape[0] == 0
+    values = list(zip((getattr(cell, name) for name in cell.parameter_names), ops.unstack(parameters), strict=True))
+    if not is_projected:
+        values.append((cell.kernel, kernel))
+    if cell.bias is not None:
+        values.append((cell.bias, bias))
+    if cell.feeds_back:
+        values.append((cell.recurrent_kernel, ops.reshape(recurrent, cell.recurrent_kernel.shape)))
+    run_forward = SimpleNamespace(cell=cell, name=layer.name, go_backwards=False, zero_output_for_mask=False)
+    call = Call(inputs, cell.pack(ops.unstack(initial)), (name,))
+    with keras.StatelessScope(state_mapping=values):
+        currents = inputs + bias if is_projected else cell.project(inputs)
+        found = run_cell(run_forward, cell.advance, currents, call, unroll=can_unroll(call))
+        return found.states[name], ops.stack(cell.unpack(found.final))
+
+
 def _sequence(cell: "NeuronCell", output: str) -> Any:
     """The loops for a cell that emits one of its states."""
     firing = {"surrogate": cell.surrogate, "scale": cell.surrogate_scale} if cell.fires else {}
@@ -122,17 +147,37 @@ def _cached_sequence(kind, *, options, leading, feedback, surrogate=None, scale=
 
 
 def _on_cpu() -> bool:
-    """Whether tensors live in the memory of this machine's CPU, in a graph that may call back to Python."""
+    """Whether tensors live in the memory of this machine's CPU."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
-        from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
-        return not tf.config.list_physical_devices("GPU") and not GraphOrParentsInXlaContext(
-            tf.compat.v1.get_default_graph()
-        )
+        return not tf.config.list_physical_devices("GPU")
     if backend == "torch":
         import torch
 
         return torch.get_default_device().type == "cpu" and not torch.cuda.is_available()
     return False
+
+
+# Packages that write the graph of a call to a file, for a process that has no Python functions of ours.
+EXPORTERS = ("keras.src.export.", "tensorflow.python.saved_model.", "tensorflow.lite.")
+
+
+def _leaves_the_process() -> bool:
+    """Whether a call becomes part of a graph that cannot call back to Python, or a transform of functions runs it."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # Transforms of `torch.func` have no public test.
+        return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    if tf.executing_eagerly():
+        return False
+    # An exporter does not announce itself; the graph is built once, so that a look at the callers costs nothing.
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(None))
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()) or any(
+        name.startswith(EXPORTERS) for name in frames
+    )
