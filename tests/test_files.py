@@ -1,11 +1,16 @@
 """Files are written as a whole or not at all, whatever happens meanwhile."""
 
 import json
+import os
+import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
 from kspike_reg.errors import InputError
-from kspike_reg.files import prepare_folder, replacing, write_json
+from kspike_reg.files import is_standard_output, prepare_folder, replacing, write_json
 
 
 def tree(folder):
@@ -172,3 +177,132 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name_and_leaves_nothing(tmp_
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
     assert tree(tmp_path) == {"regular": b"a file"}
+
+
+# ------------------------------------------------------------------------------- links, modes, devices, power cuts
+
+
+@pytest.mark.attack("Files", "an output that is a symbolic link, to a file, to a new name, through another link")
+@pytest.mark.parametrize("there", [True, False])
+def test_the_file_behind_a_link_is_replaced_and_the_link_stays(tmp_path, there):
+    (tmp_path / "disk").mkdir()
+    target, link, chain = tmp_path / "disk" / "weights", tmp_path / "weights.npz", tmp_path / "chain.npz"
+    if there:
+        target.write_text("old")
+    link.symlink_to(target)
+    chain.symlink_to("weights.npz")
+    with replacing(chain) as partial:
+        assert (partial.parent, partial.suffix) == (target.parent, ".npz")  # one step, and the writer's format
+        partial.write_text("new")
+    assert link.is_symlink()
+    assert chain.is_symlink()
+    assert target.read_text() == "new"
+    assert sorted(tree(tmp_path)) == ["chain.npz", "disk", "disk/weights", "weights.npz"]
+
+
+@pytest.mark.attack("Files", "an output whose mode is not the usual one")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_the_mode_and_the_owner_of_a_file_are_kept(tmp_path, mode):
+    file = tmp_path / "weights.txt"
+    file.write_text("old")
+    file.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    before = file.stat()
+    with replacing(file) as partial:
+        partial.write_text("new")
+    after = file.stat()
+    assert stat.S_IMODE(after.st_mode) == mode
+    assert (after.st_uid, after.st_gid) == (before.st_uid, before.st_gid)
+
+
+def test_a_new_file_has_the_usual_mode(tmp_path):
+    with replacing(tmp_path / "weights.txt") as partial:
+        partial.write_text("new")
+    (tmp_path / "usual.txt").write_text("new")
+    assert (tmp_path / "weights.txt").stat().st_mode == (tmp_path / "usual.txt").stat().st_mode
+
+
+def test_a_write_protected_file_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "weights.txt"
+    file.write_text("precious")
+    file.chmod(0o444)
+    if os.geteuid() == 0:  # who may write to everything
+        monkeypatch.setattr(os, "access", lambda file, mode: mode != os.W_OK)
+    with pytest.raises(InputError, match=r"weights\.txt: cannot be written: Permission denied"), replacing(file):
+        raise AssertionError("nothing is computed for a file that cannot be written")
+    assert tree(tmp_path) == {"weights.txt": b"precious"}
+
+
+def test_a_planted_link_under_the_temporary_name_does_not_lead_elsewhere(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".partial-weights.txt").symlink_to(tmp_path / "precious")
+    with replacing(tmp_path / "weights.txt") as partial:
+        partial.write_text("new")
+    assert tree(tmp_path) == {"precious": b"precious", "weights.txt": b"new"}
+
+
+@pytest.mark.attack("Files", "an output that is a named pipe or a device")
+def test_a_named_pipe_and_a_device_are_written_to_and_stay(tmp_path):
+    pipe, link = tmp_path / "pipe.csv", tmp_path / "null.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
+    reader.start()
+    for file in (pipe, link):
+        with replacing(file) as partial:
+            assert partial.suffix == ".csv"
+            partial.write_text("new")
+    reader.join()
+    assert received == ["new"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+    assert sorted(tree(tmp_path)) == ["null.csv", "pipe.csv"]
+
+
+def test_a_full_device_is_an_error_in_one_line():
+    with pytest.raises(InputError, match=r"^/dev/full: cannot be written: No space left on device$"):
+        write_json("/dev/full", {"a": 1})
+
+
+def test_standard_output_is_written_to_in_order(tmp_path):
+    """Redirected to a file, it is not replaced: what the process prints before and after stays."""
+    script = (
+        "import os; from kspike_reg.files import *; os.write(1, b'before '); write_json('/dev/stdout', 2); print(3)"
+    )
+    with open(tmp_path / "all.txt", "wb") as stream:
+        subprocess.run([sys.executable, "-c", script], stdout=stream, check=True)
+    assert (tmp_path / "all.txt").read_text() == "before 2\n3\n"
+    assert is_standard_output("/dev/stdout")
+    assert not is_standard_output("/dev/stderr")
+
+
+def test_a_pipe_without_a_reader_is_told_from_other_errors():
+    """So that the command ends as others do in front of `head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        write_json(f"/dev/fd/{writer}", {"a": 1})
+    os.close(writer)
+
+
+@pytest.mark.attack("Files", "a power cut between writing and renaming")
+def test_content_is_on_the_disk_before_its_name_and_its_name_before_the_block_ends(tmp_path, monkeypatch):
+    """The order of the calls is the promise: no test can cut the power."""
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def traced_fsync(number):
+        calls.append(("synced", os.path.basename(os.readlink(f"/proc/self/fd/{number}"))))
+        fsync(number)
+
+    def traced_replace(source, target):
+        calls.append(("renamed", os.path.basename(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "replace", traced_replace)
+    write_json(tmp_path / "metrics.json", {"a": 1})
+    partial = ".partial-metrics.json"
+    assert calls == [("synced", partial), ("renamed", partial), ("synced", tmp_path.name)]
