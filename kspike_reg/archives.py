@@ -28,7 +28,7 @@ def array_headers(stream: BinaryIO) -> dict[str, tuple[tuple[int, ...], np.dtype
         (shape, dtype) by the name of the array.
 
     Raises:
-        ValueError: a member is not an array, or claims more numbers than it holds.
+        ValueError: a member is not an array, holds Python objects, or claims more numbers than it holds.
         zipfile.BadZipFile: not an archive.
     """
     headers = {}
@@ -43,7 +43,9 @@ def array_headers(stream: BinaryIO) -> dict[str, tuple[tuple[int, ...], np.dtype
                 read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
                 shape, _, dtype = read(content)
                 claimed, held = math.prod(shape) * dtype.itemsize, member.file_size - content.tell()
-            if min(shape, default=0) < 0 or (claimed > held and not dtype.hasobject):
+            if dtype.hasobject:
+                raise ValueError(f"the array {name!r} holds Python objects")
+            if min(shape, default=0) < 0 or claimed > held:
                 raise ValueError(
                     f"the array {name!r} claims the shape {shape} of {dtype}, {readable(claimed)}, and holds "
                     f"{readable(held)}"

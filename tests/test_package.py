@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 # The packages and modules in the order of their dependencies: each imports only those before it.
 ORDER = (
-    "typing", "lazy", "registry", "errors", "archives", "files", "tables", "metrics",
+    "typing", "lazy", "registry", "errors", "archives", "ragged", "files", "tables", "metrics",
     "mechanics", "neurons", "network", "datasets", "training", "evaluation", "plotting",
     "energy", "bridges", "experiments", "cli",
 )  # fmt: skip
