@@ -534,18 +534,13 @@ def everything(layer, inputs):
 @pytest.fixture
 def threads(monkeypatch):
     """A function that sets the number of threads, which share even little work, and of parts."""
-    pools = []
 
     def use(count, parts=sequence.PARTS):
-        pools.append(ThreadPoolExecutor(count))
-        monkeypatch.setattr(sequence, "_threads", lambda: count)
-        monkeypatch.setattr(sequence, "_pool", lambda: pools[-1])
+        monkeypatch.setattr(sequence.threads, "limit", lambda: count)
         monkeypatch.setattr(sequence, "NEURON_STEPS_PER_THREAD", 1)
         monkeypatch.setattr(sequence, "PARTS", parts)
 
-    yield use
-    for pool in pools:
-        pool.shutdown()
+    return use
 
 
 @projected_or_not

@@ -29,7 +29,7 @@ __all__ = ["GEMM", "accumulate", "empty_term_lists", "multiply"]
 # Terms are listed if the first rows of the left factor are nonzero for less than this fraction of them.
 LISTED_FRACTION = 0.75
 
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+_compiled = numba.njit(nogil=True, error_model="numpy", fastmath=False)
 
 _tall_wide, _tall_narrow = block(BLOCK_ROWS, BLOCK_VECTORS), block(BLOCK_ROWS, 1)
 _flat_wide, _flat_narrow = block(1, BLOCK_VECTORS), block(1, 1)

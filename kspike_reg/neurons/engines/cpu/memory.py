@@ -5,6 +5,7 @@ takes as long as the arithmetic of the neurons.
 """
 
 import math
+import os
 import threading
 from collections import defaultdict
 
@@ -21,6 +22,16 @@ MOST_IDLE = 2**30
 _idle = defaultdict(list)
 # Many threads share the pool. The lock is reentrant: a thread that holds it may collect garbage, and so run `__del__`.
 _lock = threading.RLock()
+
+
+def _renew_lock():
+    """A forked process has none of the threads, one of which may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:

@@ -4,20 +4,18 @@ The compiled loops do the work; threads share it.
 """
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kspike_reg.neurons import surrogates
-from kspike_reg.neurons.engines.cpu import arguments, loops, memory
+from kspike_reg.neurons.engines.cpu import arguments, loops, memory, threads
 from kspike_reg.neurons.engines.cpu.kernels import Kernel
 from kspike_reg.neurons.engines.cpu.matmul import GEMM
 from kspike_reg.neurons.engines.cpu.surrogate_derivatives import surrogate_derivative, zero_derivative
+from kspike_reg.neurons.engines.cpu.tile_functions import entry
 
 __all__ = ["Sequence"]
 
@@ -31,6 +29,9 @@ PARTS = 8
 RECOMPUTED_STEPS = 2**12
 # For fewer neuron-steps in all, a second thread costs more than it saves.
 NEURON_STEPS_PER_THREAD = 2**15
+
+entry(loops.forward)
+entry(loops.backward)
 
 
 @dataclass(frozen=True)
@@ -212,9 +213,7 @@ def _paths_per_part(batch):
 
 
 def _run_parts(size: int, batch: int, work: Callable) -> None:
-    """Let threads work on the parts of a batch. Compiled code runs without Python's lock.
-
-    A thread that is done takes the next part, so that one that the system delays does not delay the others.
+    """Let threads work on the parts of a batch.
 
     Args:
         size: neuron-steps in all.
@@ -222,24 +221,5 @@ def _run_parts(size: int, batch: int, work: Callable) -> None:
         work: function(first path, last path, index of the part).
     """
     paths = _paths_per_part(batch)
-    parts = iter([(first, min(first + paths, batch), first // paths) for first in range(0, batch, paths)])
-
-    def take_parts():
-        for part in parts:  # the iterator of a list gives each part to one thread only
-            work(*part)
-
-    workers = min(_threads(), math.ceil(size / NEURON_STEPS_PER_THREAD), math.ceil(batch / paths))
-    others = [_pool().submit(take_parts) for _ in range(workers - 1)]
-    take_parts()
-    for other in others:
-        other.result()
-
-
-@cache
-def _threads():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-@cache
-def _pool():
-    return ThreadPoolExecutor(_threads(), thread_name_prefix="kspike_reg")
+    parts = [(first, min(first + paths, batch), first // paths) for first in range(0, batch, paths)]
+    threads.share(work, parts, math.ceil(size / NEURON_STEPS_PER_THREAD))

@@ -69,7 +69,7 @@ def fence(typing: Any) -> tuple:
     return types.void(), generate
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def store(source: NDArray, source_row: int, target: NDArray, target_row: int, rows: int = 1) -> None:
     """Copy rows of one C-contiguous array to another by streaming stores.
 

@@ -17,6 +17,7 @@ from numba.extending import overload_attribute
 
 from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.engines.cpu import functions
+from kspike_reg.neurons.engines.cpu.threads import uninterrupted
 from kspike_reg.neurons.engines.cpu.tile_functions import TileFunction
 
 __all__ = ["surrogate_derivative", "zero_derivative"]
@@ -72,6 +73,10 @@ def surrogate_derivative(surrogate: str, dtype: str) -> Any:
     Returns:
         The machine code, or None where numba cannot compile the surrogate.
     """
+    return uninterrupted(_compile, surrogate, dtype)
+
+
+def _compile(surrogate, dtype):
     number = np.dtype(dtype).type
     try:
         derivative = _compiled(_on_scalars(surrogates.function(surrogate), number))
@@ -83,9 +88,8 @@ def surrogate_derivative(surrogate: str, dtype: str) -> Any:
             for n in range(derivatives.shape[1]):
                 derivatives[r, n] = derivative(residuals[r, n] - parameters[0, n], number(scale))
 
-    # Not kept on disk, because the source may be in a notebook, which is no file.
     try:
-        return TileFunction(fill, ARGUMENTS, on_disk=False).machine_code(dtype)
+        return TileFunction(fill, ARGUMENTS).machine_code(dtype)
     except Exception:  # numba raises many classes of errors; a name that SCALAR_OPS lacks raises AttributeError
         return None
 
@@ -104,7 +108,7 @@ def zero_derivative(dtype: str) -> Any:
     def leave(rows, residuals, parameters, derivatives, scale):
         pass
 
-    return TileFunction(leave, ARGUMENTS, on_disk=False).machine_code(dtype)
+    return TileFunction(leave, ARGUMENTS).machine_code(dtype)
 
 
 def _on_scalars(function, number):

@@ -4,13 +4,19 @@ A loop that receives its functions as pointers is compiled once for all neurons.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
 
-__all__ = ["LOOP_OPTIONS", "NoAliasCompiler", "TileFunction"]
+from kspike_reg.neurons.engines.cpu.machine_code import MachineCodeCache
+from kspike_reg.neurons.engines.cpu.threads import uninterrupted
+
+__all__ = ["LOOP_OPTIONS", "NoAliasCompiler", "TileFunction", "entry"]
 
 
 class NoAliasCompiler(numba.core.compiler.Compiler):
@@ -26,7 +32,24 @@ class NoAliasCompiler(numba.core.compiler.Compiler):
 
 
 # Options of `numba.njit` for functions whose array arguments do not overlap.
-LOOP_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "pipeline_class": NoAliasCompiler}
+LOOP_OPTIONS = {"nogil": True, "error_model": "numpy", "pipeline_class": NoAliasCompiler}
+
+
+def entry(function: Callable) -> Callable:
+    """Prepare a compiled function that Python calls: its machine code stays on disk, and no signal interrupts numba.
+
+    Functions that it inlines need no files of their own.
+
+    Args:
+        function: what `numba.njit` returns.
+
+    Returns:
+        The same function.
+    """
+    if isinstance(function, Dispatcher):  # with NUMBA_DISABLE_JIT, it is a Python function
+        function._cache = MachineCodeCache(function.py_func)
+        function.compile = partial(uninterrupted, function.compile)
+    return function
 
 
 class TileFunction:
@@ -36,11 +59,10 @@ class TileFunction:
         function: a function without a result, whose array arguments do not overlap.
         arguments: one entry per argument: the number of axes of a C-contiguous array of the compiled precision, or a
             numba type.
-        on_disk: whether numba keeps the machine code on disk; the function must be defined in a file.
     """
 
-    def __init__(self, function: Callable, arguments: tuple, on_disk: bool = True) -> None:
-        self.function, self.arguments, self.on_disk = function, arguments, on_disk
+    def __init__(self, function: Callable, arguments: tuple) -> None:
+        self.function, self.arguments = function, arguments
         self.compiled = {}
 
     def machine_code(self, dtype: str) -> Any:
@@ -56,16 +78,17 @@ class TileFunction:
             numba.core.errors.NumbaError: numba cannot compile the function.
         """
         if dtype not in self.compiled:
-            number = numba.from_dtype(np.dtype(dtype))
-            arguments = [types.Array(number, axes, "C") if isinstance(axes, int) else axes for axes in self.arguments]
-            compiler = numba.cfunc(
-                types.void(*arguments),
-                cache=self.on_disk,
-                error_model="numpy",
-                pipeline_class=NoAliasCompiler,
-            )
-            code = compiler(self.function)
-            # Without this, numba infers the type in every call of a loop, which takes longer than a small tile.
-            code._numba_type_ = numba.typeof(code)
-            self.compiled[dtype] = code
+            self.compiled[dtype] = uninterrupted(self._compile, dtype)
         return self.compiled[dtype]
+
+    def _compile(self, dtype):
+        number = numba.from_dtype(np.dtype(dtype))
+        arguments = [types.Array(number, axes, "C") if isinstance(axes, int) else axes for axes in self.arguments]
+        options = {"error_model": "numpy"}
+        # As `numba.cfunc` does, but with a cache of our own.
+        code = CFunc(self.function, (tuple(arguments), types.void), {}, options, pipeline_class=NoAliasCompiler)
+        code._cache = MachineCodeCache(self.function)
+        code.compile()
+        # Without this, numba infers the type in every call of a loop, which takes longer than a small tile.
+        code._numba_type_ = numba.typeof(code)
+        return code
