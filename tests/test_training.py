@@ -1,4 +1,7 @@
-"""Training: batches, best weights, patience, padding, and errors."""
+"""Training: batches, best weights, patience, padding, and errors; damaged files and other environments."""
+
+import os
+import shutil
 
 import keras
 import numpy as np
@@ -136,7 +139,149 @@ def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 def test_a_snapshot_without_its_history_is_an_error(tmp_path):
+    """An earlier version of the package left the history out of the snapshot."""
     fit(small_network(), tmp_path)
+    with np.load(tmp_path / "snapshot.npz") as stored:
+        np.savez(tmp_path / "snapshot.npz", **{name: stored[name] for name in stored if name != "history"})
+    history = (tmp_path / "history.csv").read_bytes()
     (tmp_path / "history.csv").unlink()
     with pytest.raises(InputError, match=r"history\.csv: missing, though 4 epochs are done"):
         fit(small_network(), tmp_path, epochs=9)
+    (tmp_path / "history.csv").write_bytes(history)
+    assert fit(small_network(), tmp_path, epochs=6)["epoch"] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The weights and the history of four epochs without an interruption."""
+    model = small_network()
+    return model, fit(model, tmp_path_factory.mktemp("whole"))
+
+
+HERE = {"backend": "tensorflow", "versions": {"numpy": "2.1", "tensorflow": "2.21"}, "threads": 2}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """The folder of a training that was stopped after three of its four epochs, in the environment `HERE`."""
+    folder = tmp_path_factory.mktemp("three")
+    fit(small_network(), folder, epochs=3, environment=HERE)
+    return folder
+
+
+@pytest.fixture
+def stopped(three, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(three, tmp_path / "stopped")
+
+
+def assert_continues(folder, whole, **options):
+    """The training in the folder ends with the weights and losses of `whole`."""
+    model, history = whole
+    again = small_network()
+    found = fit(again, folder, **options)
+    for name in ("epoch", "loss", "val_loss"):
+        assert found[name] == history[name]
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def damage(file, how):
+    content = file.read_bytes()
+    file.unlink()
+    half = len(content) // 2
+    if how != "missing":
+        file.write_bytes(
+            {"empty": b"", "cut": content[:half], "zeros": content[:half] + bytes(len(content) - half)}[how]
+        )
+
+
+@pytest.mark.attack("Files", "a power cut that damages the history of a run that was killed")
+def test_a_damaged_history_is_made_again_from_the_snapshot(stopped, whole):
+    before = (stopped / "history.csv").read_bytes()
+    for how in ("empty", "cut", "zeros", "missing"):
+        damage(stopped / "history.csv", how)
+        fit(small_network(), stopped, epochs=3)  # no further epoch
+        assert (stopped / "history.csv").read_bytes() == before
+    damage(stopped / "history.csv", "cut")
+    assert_continues(stopped, whole)
+
+
+@pytest.mark.attack("Files", "a damaged snapshot of a run that was killed")
+@pytest.mark.parametrize("how", ["empty", "cut", "zeros"])
+def test_a_damaged_snapshot_gives_way_to_the_one_before_it(stopped, whole, how):
+    damage(stopped / "snapshot.npz", how)
+    with pytest.warns(training.ResumeWarning, match=r"snapshot\.npz: cannot be read.*; .* before it, after epoch 2"):
+        fit(small_network(), stopped, epochs=2)  # no further epoch
+    # The older one has taken the place of the damaged one, which the next epochs must not bring back.
+    assert fit(small_network(), stopped, epochs=2)["epoch"] == [0, 1]
+    if how == "cut":
+        assert_continues(stopped, whole)
+
+
+def test_two_damaged_snapshots_are_an_error_and_a_removed_one_starts_again(stopped, whole):
+    for name in ("snapshot.npz", "snapshot-previous.npz"):
+        damage(stopped / name, "cut")
+    for _ in range(2):  # nothing is changed by the first refusal
+        with pytest.raises(InputError, match=r"/snapshot\.npz: cannot be read as a snapshot: .*; remove it to start"):
+            fit(small_network(), stopped)
+    (stopped / "snapshot.npz").unlink()
+    assert_continues(stopped, whole)
+
+
+def test_the_snapshot_before_is_kept_where_files_cannot_have_two_names(stopped, monkeypatch):
+    """As on some network drives."""
+
+    def refuse(source, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    fit(small_network(), stopped)
+    for name, done in (("snapshot.npz", 4), ("snapshot-previous.npz", 3)):
+        assert np.load(stopped / name)["epochs_done"] == done
+
+
+# ------------------------------------------------------------------------------------------- other environments
+
+
+@pytest.mark.attack("Processes", "a run that continues under other versions or with other threads")
+def test_a_training_under_other_versions_says_so_and_records_each(stopped, whole):
+    there = HERE | {"versions": HERE["versions"] | {"numpy": "2.3"}, "threads": 4}
+    said = r"up to epoch 3, ran with threads 2, numpy 2\.1; it continues with threads 4, numpy 2\.3,"
+    with pytest.warns(training.ResumeWarning, match=said):
+        assert_continues(stopped, whole, environment=there)
+    expected = [{"epochs": [1, 3], "environment": HERE}, {"epochs": [4, 4], "environment": there}]
+    assert training.sessions(stopped) == expected
+
+
+def test_a_training_that_continues_in_the_same_environment_records_it_once(stopped, whole):
+    assert_continues(stopped, whole, environment=HERE)
+    assert training.sessions(stopped) == [{"epochs": [1, 4], "environment": HERE}]
+
+
+@pytest.mark.attack("Processes", "a run that continues under another backend")
+def test_a_training_under_another_backend_is_refused_and_not_changed(stopped):
+    before = {file.name: file.read_bytes() for file in stopped.iterdir()}
+    there = {"backend": "torch", "versions": {"numpy": "2.1", "torch": "2.6"}, "threads": 2}
+    said = (
+        r"epoch 3, ran with backend tensorflow, tensorflow 2\.21, torch unknown instead of .*; "
+        r"set KERAS_BACKEND=tensorflow to continue, or remove snapshot\.npz to start again"
+    )
+    with pytest.raises(InputError, match=said):
+        fit(small_network(), stopped, environment=there)
+    assert {file.name: file.read_bytes() for file in stopped.iterdir()} == before
+
+
+def test_a_snapshot_of_an_earlier_version_has_an_unknown_environment(stopped):
+    with np.load(stopped / "snapshot.npz") as stored:
+        np.savez(stopped / "snapshot.npz", **{name: stored[name] for name in stored if name != "sessions"})
+    fit(small_network(), stopped, environment=HERE)
+    expected = [{"epochs": [1, 3], "environment": None}, {"epochs": [4, 4], "environment": HERE}]
+    assert training.sessions(stopped) == expected
+
+
+@pytest.mark.parametrize("content", ["", "epoch,loss\n", "epoch,loss\n0,half", "epoch,loss\n0"])
+def test_a_damaged_history_is_an_error_in_one_line(tmp_path, content):
+    (tmp_path / "history.csv").write_text(content)
+    with pytest.raises(InputError, match=r"history\.csv: cannot be read as the history of a training"):
+        training.read_history(tmp_path / "history.csv")

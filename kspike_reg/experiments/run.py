@@ -1,12 +1,7 @@
 """One run: from a configuration to a folder with the model, its metrics, its history and its figures."""
 
-import dataclasses
-import hashlib
 import json
-import os
-import platform
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,9 @@ from kspike_reg.errors import InputError
 from kspike_reg.evaluation import evaluate, predict
 from kspike_reg.experiments.card import card
 from kspike_reg.experiments.configuration import Configuration
+from kspike_reg.experiments.environment import environment
+from kspike_reg.experiments.folder import claim, finished_metrics, is_complete, recorded_configuration
+from kspike_reg.experiments.locking import locked
 from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.network.physical import in_physical_units
 from kspike_reg.network.saving import load, save
@@ -32,26 +30,30 @@ def run(
     *,
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    patience: float = 0.0,
 ) -> dict[str, Any]:
     """Train, evaluate and save a network; continue an interrupted run of the same configuration.
 
     Writes configuration.json, model.keras (physical units in, physical units out), card.md, metrics.json, history.csv,
-    loss.png and predictions.png. A finished run is not repeated: its metrics are returned. The network has as many
-    inputs and outputs as the data.
+    loss.png and predictions.png. A finished run is not repeated: once its files are found undamaged, its metrics are
+    returned. The network has as many inputs and outputs as the data. The folder is locked until the end, see `locked`.
 
     Args:
         configuration: a `Configuration`.
         folder: a new folder, an empty one, or that of a run of the same configuration.
         tensorboard: whether to log for TensorBoard, in `folder/tensorboard`.
         callbacks: further Keras callbacks, a progress bar for instance.
+        patience: seconds to wait for another process that works in the folder.
 
     Returns:
         The content of metrics.json: `test` and `validation`, as `evaluation.evaluate` returns them for the trained
         network, `untrained`, the same for the untrained network on the test set, `training`, `data`, `environment` and
-        `configuration`.
+        `configuration`. `training` lists `sessions`, see `training.sessions`, if environments other than this one
+        trained.
 
     Raises:
-        InputError: data or settings that do not fit, or a folder that cannot be written to or holds something else.
+        InputError: data or settings that do not fit, a folder that cannot be written to or holds something else, that
+            another process works in, or whose files are damaged.
     """
     # Errors in the data and the settings are found before anything is written.
     sets = configuration.load_data()
@@ -62,12 +64,31 @@ def run(
         training.require_tensorboard()
     if not str(folder):
         raise InputError("run: expected a folder for the files of the run, received an empty name")
-    folder, identity = claim(Path(folder), configuration)
+    folder = prepare_folder(folder)
+    with locked(folder, patience):
+        _, identity = claim(folder, configuration)
+        if (metrics := finished_metrics(folder)) is not None:
+            return metrics
+        settings = {"tensorboard": tensorboard, "callbacks": callbacks}
+        metrics = _train(configuration, model, sets, scaling, folder, settings) | {"configuration": identity}
+        with replacing(folder / "card.md") as partial:
+            partial.write_text(card(metrics), encoding="utf-8")
+        # The metrics are written last: a run that has them is complete.
+        write_json(folder / "metrics.json", metrics)
+        training.forget(folder)
+        return metrics
 
-    finished = folder / "metrics.json"
-    if is_complete(folder):
-        return _read_metrics(finished)
-    _, validation, test = sets
+
+def _train(
+    configuration: Configuration,
+    model: keras.Model,
+    sets: Sequence[datasets.Paths],
+    scaling: tuple[datasets.Standardiser, datasets.Standardiser],
+    folder: Path,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Train, evaluate and save a network, and draw its figures; returns its metrics."""
+    first, validation, test = sets
     untrained = evaluate(in_physical_units(model, *scaling), test, outside="ignore")
     history = training.fit(
         model,
@@ -78,8 +99,8 @@ def run(
         batch_size=configuration.batch_size,
         seed=configuration.seed,
         patience=configuration.early_stopping,
-        tensorboard=tensorboard,
-        callbacks=callbacks,
+        environment=(now := environment()),
+        **settings,
     )
     save(in_physical_units(model, *scaling), folder / "model.keras")
     # The saved model is the one that is measured.
@@ -90,17 +111,14 @@ def run(
         "untrained": untrained,
         "training": _training(history),
         "data": _describe(sets),
-        "environment": environment(),
-        "configuration": identity,
+        "environment": now,
     }
+    sessions = training.sessions(folder)
+    if [session["environment"] for session in sessions] != [json.loads(json.dumps(now))]:
+        metrics["training"]["sessions"] = sessions
     plotting.save(plotting.loss_curves(history), folder / "loss.png")
     predictions = plotting.path_predictions(test, predict(trained, test, outside="ignore"))
     plotting.save(predictions, folder / "predictions.png")
-    with replacing(folder / "card.md") as partial:
-        partial.write_text(card(metrics), encoding="utf-8")
-    # The metrics are written last: a run that has them is complete.
-    write_json(finished, metrics)
-    training.forget(folder)
     return metrics
 
 
@@ -117,85 +135,9 @@ def _training(history: dict[str, list[float]]) -> dict[str, Any]:
 def _scaling(paths: datasets.Paths) -> tuple[datasets.Standardiser, datasets.Standardiser]:
     """The standardisers of inputs and targets, from the training set."""
     return (
-        datasets.Standardiser.fit(paths.inputs, paths.input_names, paths.mask),
-        datasets.Standardiser.fit(paths.targets, paths.target_names, paths.mask),
+        datasets.Standardiser.fit(paths.ragged("inputs").rows, paths.input_names),
+        datasets.Standardiser.fit(paths.ragged("targets").rows, paths.target_names),
     )
-
-
-def is_complete(folder: str | PathLike) -> bool:
-    """Whether a folder holds a finished run, which `run` returns without a repetition.
-
-    Args:
-        folder: the folder of a run; it need not exist.
-
-    Returns:
-        True or False.
-    """
-    return all(os.path.exists(Path(folder) / name) for name in ("metrics.json", "model.keras"))
-
-
-def _read_metrics(file: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-        if {"test", "validation", "untrained", "training", "data", "environment"} <= metrics.keys():
-            return metrics
-        reason = "parts are missing"
-    except (OSError, ValueError, AttributeError) as error:
-        reason = error
-    raise InputError(f"{file}: not the metrics of a run ({reason}); remove it to repeat the run")
-
-
-FILES = ("model.keras", "card.md", "metrics.json", "history.csv", "loss.png", "predictions.png", "snapshot.npz")
-
-
-def claim(folder: Path, configuration: Configuration) -> tuple[Path, dict[str, Any]]:
-    """Record that `folder` belongs to this configuration, or refuse a folder that belongs to something else.
-
-    Args:
-        folder: of a run.
-        configuration: of the run.
-
-    Returns:
-        The folder, and the configuration as configuration.json holds it.
-
-    Raises:
-        InputError: the folder holds something else, or cannot be written to.
-    """
-    identity = json.loads(json.dumps(dataclasses.asdict(configuration) | _fingerprint(configuration)))
-    record = folder / "configuration.json"
-    if os.path.exists(record):  # Path.exists raises where a name is too long
-        try:
-            other = json.loads(record.read_text(encoding="utf-8"))
-            differences = [name for name in identity if other.get(name) != identity[name]]
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(f"{record}: not the record of a run ({error}); choose another folder") from error
-        if differences:
-            theirs, ours = (", ".join(f"{name}={of.get(name)!r}" for name in differences) for of in (other, identity))
-            raise InputError(
-                f"{folder}: holds a run of another configuration, with {theirs} instead of {ours}; "
-                "choose another folder, or remove this one"
-            )
-        return prepare_folder(folder), identity
-    taken = [name for name in FILES if os.path.exists(folder / name)]
-    if taken:
-        raise InputError(
-            f"{folder}: holds {', '.join(taken)} but no record of a run; choose another folder, so that nothing is lost"
-        )
-    prepare_folder(folder)
-    write_json(record, identity)
-    return folder, identity
-
-
-def recorded_configuration(folder: str | PathLike) -> Configuration:
-    """Return the configuration of the run in `folder`, from its configuration.json."""
-    return Configuration.of_record(json.loads((Path(folder) / "configuration.json").read_text(encoding="utf-8")))
-
-
-def _fingerprint(configuration: Configuration) -> dict[str, str]:
-    """Return a hash of the data file: the same name with other data is another run."""
-    if configuration.data is None:
-        return {}
-    return {"data_sha256": hashlib.sha256(Path(configuration.data).read_bytes()).hexdigest()}
 
 
 def _arrays(
@@ -228,16 +170,4 @@ def _describe(sets: Sequence[datasets.Paths]) -> dict[str, Any]:
 
 def _seen(training: datasets.Paths) -> Iterator[tuple[str, np.ndarray]]:
     """Iterate over each input: its name and its values in the training set, padding left out."""
-    return zip(training.input_names, training.inputs[training.mask].T, strict=True)
-
-
-def environment() -> dict[str, Any]:
-    """Return the versions and the device behind a result, ready for JSON."""
-    backend = keras.backend.backend()
-    packages = ("kspike_reg", "keras", backend, "numpy")
-    return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "backend": backend,
-        "device": str(keras.ops.zeros(1).device).rpartition("device:")[2],
-        "machine": platform.machine(),
-    }
+    return zip(training.input_names, training.ragged("inputs").rows.T, strict=True)
