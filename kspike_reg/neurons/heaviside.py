@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kspike_reg.errors import InputError
 from kspike_reg.typing import Tensor
 
 __all__ = ["heaviside"]
@@ -23,12 +24,23 @@ def heaviside(x: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:
 
     Returns:
         A tensor like `x`.
+
+    Raises:
+        InputError: forward mode inside a graph of TensorFlow.
     """
     return {"tensorflow": _in_tensorflow, "jax": _in_jax, "torch": _in_torch}[keras.backend.backend()](x, derivative)
 
 
 def _in_tensorflow(x, derivative):
     import tensorflow as tf
+    from tensorflow.python.eager.forwardprop_util import pack_tangents
+
+    # In a graph, TensorFlow takes the forward derivative of every custom gradient for zero.
+    if not tf.executing_eagerly() and pack_tangents([x]).tangents:
+        raise InputError(
+            "tf.autodiff.ForwardAccumulator inside a tf.function cannot pass through spikes: "
+            "open it outside of the tf.function, or use tf.GradientTape"
+        )
 
     @tf.custom_gradient
     def fire(x):
