@@ -20,7 +20,10 @@ from kspike_reg.network.physical import PhysicalModel, Standardise
 from kspike_reg.neurons.population import PopulationMean
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING, kind_of_layer
 
-__all__ = ["matrix_of", "to_nir"]
+__all__ = ["STEPLESS", "matrix_of", "to_nir"]
+
+# Options of recurrent layers that say more than what happens in one step.
+STEPLESS = ("go_backwards", "stateful", "return_state")
 
 
 def to_nir(model: keras.Model, *, dt: float = STEP, form: str = "trained") -> Any:
@@ -137,7 +140,7 @@ def _carried(layer, **arrays):
 
 
 def _neurons(writer, node, sources):
-    for option in ("go_backwards", "stateful", "return_state"):
+    for option in STEPLESS:
         if getattr(node.layer, option):
             raise _refused(node, f"no NIR graph can express {option}=True; set {option}=False")
     weight, bias, neurons = nodes_of(

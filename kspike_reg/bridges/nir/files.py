@@ -10,6 +10,7 @@ import keras
 
 from kspike_reg.bridges.extras import needed
 from kspike_reg.bridges.nir.exporting import to_nir
+from kspike_reg.bridges.nir.hdf5 import require_plain
 from kspike_reg.bridges.nir.importing import from_nir
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
@@ -65,14 +66,18 @@ def read_nir(file: str | os.PathLike, **options: Any) -> keras.Model:
         A `keras.Model`, see `from_nir`.
 
     Raises:
-        InputError: there is no such file, it is not a NIR file, or `from_nir` cannot express its graph.
+        InputError: there is no such file, it is not a NIR file, it is one that `hdf5.require_plain` refuses, or
+            `from_nir` cannot express its graph.
     """
     nir = needed("nir", "nir", "read_nir")
     if not Path(file).is_file():
         raise InputError(f"{file}: there is no such file; expected a NIR file")
     try:
+        require_plain(file)
         # The errors of nir's check of types do not name the node; from_nir runs it after its own checks.
         graph = nir.read(file, type_check=False)
+    except InputError:
+        raise
     except Exception as error:  # nir and h5py raise errors of many classes on a damaged or foreign file
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{file}: cannot be read as a NIR file: {type(error).__name__}: {reason}") from error

@@ -1,6 +1,5 @@
 """From a NIR graph to a Keras network."""
 
-import json
 import re
 from types import ModuleType
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 from keras import ops
 
 from kspike_reg.bridges.extras import needed
-from kspike_reg.bridges.nir.exporting import matrix_of
+from kspike_reg.bridges.nir.exporting import STEPLESS, matrix_of
+from kspike_reg.bridges.nir.metadata import carried_by
 from kspike_reg.bridges.nir.neurons import ROUNDING, neurons_from
-from kspike_reg.bridges.nir.parameters import STEP
+from kspike_reg.bridges.nir.parameters import STEP, square
 from kspike_reg.bridges.nir.wiring import Wiring, wiring_of
 from kspike_reg.errors import InputError
 from kspike_reg.network.physical import PhysicalModel, Standardise
@@ -46,7 +46,7 @@ def from_nir(graph: Any, *, dt: float | None = None) -> keras.Model:
     """
     nir = needed("nir", "nir", "from_nir")
     wiring = wiring_of(graph)
-    described = _carried(graph, "the graph").get("model", {})
+    described = carried_by(graph, "the graph").get("model", {})
     reader = _Reader(nir, wiring, _step(graph, dt))
     for name in wiring.order:
         reader.read(name)
@@ -71,17 +71,6 @@ def _step(graph, dt):
     return float(dt)
 
 
-def _carried(node, label):
-    """The metadata of a node that our exporter wrote, JSON unpacked; empty for other tools' nodes."""
-    carried = (node.metadata or {}).get("kspike_reg", {})
-    try:
-        carried = {key: json.loads(value) if isinstance(value, str) else value for key, value in carried.items()}
-        carried.get("layer", {}).get("config", {}).get("name")
-    except (AttributeError, json.JSONDecodeError) as error:
-        raise InputError(f"from_nir: the kspike_reg metadata of {label} are damaged ({error}); remove them") from error
-    return carried
-
-
 def _in_order(tensors, names):
     """The tensors, in the order of export where the names still are the same."""
     if names is not None and sorted(names) == sorted(tensors):
@@ -95,7 +84,7 @@ class _Reader:
     def __init__(self, nir: ModuleType, wiring: Wiring, dt: float) -> None:
         self.nir, self.wiring, self.dt = nir, wiring, dt
         self.values, self.inputs, self.outputs, self.names = {}, {}, {}, set()
-        self.carried = {name: _carried(node, repr(name)) for name, node in wiring.nodes.items()}
+        self.carried = {name: carried_by(node, repr(name)) for name, node in wiring.nodes.items()}
         # The only input of neurons is their projection if it is a matrix, has no other consumer and was no layer of its
         # own at export.
         self.projections = {
@@ -125,13 +114,22 @@ class _Reader:
         node = self.wiring.nodes[name]
         if name in self.parts:
             return
-        if type(node) not in self.readers:
-            known = ", ".join(kind.__name__ for kind in self.readers)
+        if isinstance(node, self.nir.Threshold):
             raise InputError(
-                f"from_nir: cannot express the node {name!r} of type {type(node).__name__}; expected one of {known}, "
-                "or a Threshold that alone follows LI or I"
+                f"from_nir: cannot express the node {name!r} of type Threshold; expected a Threshold that alone "
+                "follows LI or I"
             )
-        self.readers[type(node)](name, node)
+        try:
+            self.readers[type(node)](name, node)
+        except InputError:
+            raise
+        except Exception as error:  # Keras raises errors of many classes on a damaged configuration
+            if "layer" not in self.carried[name]:
+                raise
+            raise InputError(
+                f"from_nir: the kspike_reg metadata of {name!r} describe no layer ({type(error).__name__}: {error}); "
+                "remove them to read the node by NIR's equations alone"
+            ) from error
 
     def _config(self, name):
         return self.carried[name].get("layer", {}).get("config", {})
@@ -139,13 +137,12 @@ class _Reader:
     def _layer(self, name, kind, **options):
         """A layer of the class `kind` by the configuration in its node's metadata; the given options override it."""
         config = self._config(name) if self.carried[name].get("layer", {}).get("class") == kind.__name__ else {}
-        try:
-            return kind.from_config(config | options | {"name": self._unused(self._label(name))})
-        except (KeyError, TypeError, ValueError, ImportError) as error:
+        wrong = [option for option in STEPLESS if config.get(option)]
+        if wrong:
             raise InputError(
-                f"from_nir: the kspike_reg metadata of {name!r} describe no layer ({type(error).__name__}: {error}); "
-                "remove them to read the node by NIR's equations alone"
-            ) from error
+                f"from_nir: the kspike_reg metadata of {name!r} set {wrong[0]}, which no NIR graph expresses"
+            )
+        return kind.from_config(config | options | {"name": self._unused(self._label(name))})
 
     def _label(self, name):
         return str(self._config(name).get("name") or re.sub(r"\W", "_", name.rpartition("/")[0] or name))
@@ -167,7 +164,7 @@ class _Reader:
 
     def _input(self, name, node):
         shape = np.ravel(node.input_type["input"])
-        if shape.size != 1:
+        if shape.size != 1 or shape.dtype.kind not in "iu" or shape[0] < 1:
             raise InputError(
                 f"from_nir: expected one axis, the features, for the input {name!r}, received shape {shape}"
             )
@@ -182,7 +179,8 @@ class _Reader:
         self.outputs[name] = self._input_of(name)
 
     def _dense(self, name, node):
-        weight = np.diag(node.scale) if isinstance(node, self.nir.Scale) else np.asarray(node.weight)
+        scale = getattr(node, "scale", None)
+        weight = node.weight if scale is None else square(f"from_nir: the node {name!r}", scale)
         bias = getattr(node, "bias", None)
         if weight.ndim != 2:
             raise InputError(f"from_nir: expected a matrix as the weight of {name!r}, received shape {weight.shape}")

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from kspike_reg.bridges.nir.parameters import decay_in, gain_of, parameters_of, threshold_in
+from kspike_reg.bridges.nir.parameters import decay_in, gain_of, parameters_of, square, threshold_in
 from kspike_reg.errors import InputError
 from kspike_reg.neurons import LIF, RLIF, LeakyIntegrator
 from kspike_reg.neurons.cell import NeuronCell
@@ -163,14 +163,20 @@ def neurons_from(
     Raises:
         InputError: neurons that our layers cannot express.
     """
-    unit = np.asarray(carried.get("unit", np.ones_like(node.r)))
+    for name in ("unit", "decay", "threshold"):
+        if name in carried and carried[name].shape != node.r.shape:
+            raise InputError(
+                f"{place} has {node.r.size} neurons, and its metadata a {name} for {carried[name].size}; remove the "
+                "metadata kspike_reg to read it by NIR's equations alone"
+            )
+    unit = carried.get("unit", np.ones_like(node.r))
     decay, gain, offset = _leak(place, node, carried.get("decay"), dt)
 
     def ours(weights):
         """Weights in the file's unit, neurons on the last axis, in our own."""
         return weights * (gain * unit)
 
-    kernel = np.eye(len(node.r)) if projection is None else np.asarray(projection.weight).T
+    kernel = square(place, np.ones(node.r.shape)) if projection is None else np.asarray(projection.weight).T
     biases = [ours(each.bias) for each in (*feedback, projection) if getattr(each, "bias", None) is not None]
     if np.any(offset):
         biases.append(offset * unit)

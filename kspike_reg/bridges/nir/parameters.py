@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kspike_reg.archives import require_memory
 from kspike_reg.errors import InputError
 from kspike_reg.typing import FloatArray
 
-__all__ = ["FORMS", "STEP", "Parameters", "decay_in", "gain_of", "parameters_of", "threshold_in"]
+__all__ = ["FORMS", "STEP", "Parameters", "decay_in", "gain_of", "parameters_of", "square", "threshold_in"]
 
 # Seconds that stand for one step of a network. snnTorch reads every file with this one; other readers take an argument.
 STEP = 1e-4
@@ -140,3 +141,22 @@ def gain_of(tau: FloatArray, r: FloatArray, dt: float) -> FloatArray:
 def threshold_in(v_threshold: NDArray, unit: NDArray, dtype: str) -> NDArray:
     """Our threshold for a NIR one in a precision: the next number above it, see `parameters_of`."""
     return np.nextafter((v_threshold * unit).astype(dtype), np.inf, dtype=dtype)
+
+
+def square(place: str, diagonal: NDArray) -> NDArray:
+    """A diagonal matrix.
+
+    Args:
+        place: caller and node, named in the message.
+        diagonal: its numbers, shape (units,); a compressed file can hold so many that the matrix fits nowhere.
+
+    Returns:
+        Shape (units, units).
+
+    Raises:
+        InputError: another shape, or too many numbers.
+    """
+    if diagonal.ndim != 1:
+        raise InputError(f"{place} has numbers of shape {diagonal.shape}; expected one axis, the features")
+    require_memory(diagonal.size * diagonal.nbytes, f"{place}, as a matrix,")
+    return np.diag(diagonal)

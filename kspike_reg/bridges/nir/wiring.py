@@ -36,6 +36,19 @@ class Wiring:
         return [other for other in self.order if name in self.inputs[other]]
 
 
+# Why our layers cannot express a node, by the name of its type.
+REASONS = {
+    **dict.fromkeys(
+        ("CubaLI", "CubaLIF"), "its synapses filter their currents by a state of their own, which no neuron of ours has"
+    ),
+    **dict.fromkeys(
+        ("Conv1d", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten"),
+        "it works on several axes, while our layers take one axis of features in each step",
+    ),
+    "Delay": "it holds values back for a time, while our layers pass them on in the same step",
+}
+
+
 def wiring_of(graph: Any) -> Wiring:
     """Read a graph.
 
@@ -46,8 +59,8 @@ def wiring_of(graph: Any) -> Wiring:
         Its `Wiring`.
 
     Raises:
-        InputError: another object, types or edges that do not fit, NaN, or a cycle that is not the recurrence of one
-            layer.
+        InputError: another object, a node that no layer of ours expresses, types or edges that do not fit, NaN, a
+            subgraph inside itself, or a cycle that is not the recurrence of one layer.
     """
     nir = needed("nir", "nir", "from_nir")
     if not isinstance(graph, nir.NIRGraph):
@@ -55,6 +68,8 @@ def wiring_of(graph: Any) -> Wiring:
             f"from_nir: expected a nir.NIRGraph, received {type(graph).__name__}; read a file with nir.read"
         )
     nodes, edges, relays = _unfold(nir, graph)
+    for name, node in nodes.items():  # before nir infers the shapes of nodes, and fails at some that we do not have
+        _require_expressible(nir, name, node)
     _check_types(graph)
     nodes = {name: _checked(name, node) for name, node in nodes.items()}
     inputs = {name: [] for name in nodes}
@@ -67,6 +82,17 @@ def wiring_of(graph: Any) -> Wiring:
     _find_feedback(nir, wiring)
     _put_in_order(wiring)
     return wiring
+
+
+def _require_expressible(nir, name, node):
+    ours = (nir.Input, nir.Output, nir.Linear, nir.Affine, nir.Scale, nir.LIF, nir.IF, nir.LI, nir.I, nir.Threshold)
+    if type(node) not in ours:
+        kind = type(node).__name__
+        raise InputError(
+            f"from_nir: cannot express the node {name!r} of type {kind}: "
+            f"{REASONS.get(kind, 'no layer of ours computes it')}; expected one of "
+            f"{', '.join(known.__name__ for known in ours)}"
+        )
 
 
 def _check_types(graph):
@@ -99,8 +125,10 @@ def _checked(name, node):
     return node
 
 
-def _unfold(nir, graph, prefix=""):
+def _unfold(nir, graph, prefix="", around=()):
     """Nodes, edges and the names of the inputs and outputs of subgraphs, which only pass values on."""
+    if any(graph is outer for outer in around):
+        raise InputError(f"from_nir: the subgraph {prefix[:-1]!r} is inside itself; expected nodes that end")
     nodes, edges, relays, entrances, exits = {}, [], set(), {}, {}
     for name, node in graph.nodes.items():
         full = f"{prefix}{name}"
@@ -108,7 +136,7 @@ def _unfold(nir, graph, prefix=""):
             nodes[full] = node
             continue
         entrances[name], exits[name] = _ends(nir, node, full)
-        inner, inner_edges, inner_relays = _unfold(nir, node, f"{full}/")
+        inner, inner_edges, inner_relays = _unfold(nir, node, f"{full}/", (*around, graph))
         nodes |= inner
         edges += inner_edges
         relays |= inner_relays | {entrances[name], exits[name]}
