@@ -24,7 +24,11 @@ class ResumeWarning(UserWarning):
 
 
 def forget(folder: str | os.PathLike) -> None:
-    """Remove the snapshots of a finished run from its folder."""
+    """Remove the snapshots of a finished run.
+
+    Args:
+        folder: of the run.
+    """
     for name in (PREVIOUS, SNAPSHOT):
         (Path(folder) / name).unlink(missing_ok=True)
 
@@ -38,6 +42,9 @@ def sessions(folder: str | os.PathLike) -> list[dict[str, Any]]:
     Returns:
         Dictionaries with `epochs`, the first and the last one, counted from one, and `environment`, as `fit` received
         it; None where an earlier version of the package did not record it.
+
+    Raises:
+        InputError: the snapshot is damaged.
     """
     return _recorded_sessions(_read(Path(folder) / SNAPSHOT))
 

@@ -19,9 +19,9 @@ import numpy as np
 
 from kspike_reg.errors import InputError
 from kspike_reg.files import sync
-from kspike_reg.snapshots import PREVIOUS, SNAPSHOT, ResumeWarning, Snapshot, forget, sessions
+from kspike_reg.snapshots import SNAPSHOT, ResumeWarning, Snapshot, forget, sessions
 
-__all__ = ["PREVIOUS", "SNAPSHOT", "ResumeWarning", "fit", "forget", "read_history", "sessions"]
+__all__ = ["ResumeWarning", "fit", "forget", "read_history", "sessions"]
 
 # Inputs (n, T, features), targets (n, T, outputs) and, optionally, weights (n, T).
 Arrays: TypeAlias = tuple[np.ndarray, ...]

@@ -11,6 +11,7 @@ from kspike_reg.errors import OutOfRangeWarning
 if TYPE_CHECKING:
     import keras
     import pandas as pd
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "print_study",
     "print_table",
     "progress_bar",
+    "warnings_at_once",
     "warnings_in_one_line",
 ]
 
@@ -30,9 +32,33 @@ def print_problem(command: str, kind: str, message: object) -> None:
     print(f"kspike-reg {command}: {kind}: {message}", file=sys.stderr)
 
 
-def print_interruption() -> None:
-    """Print that the user interrupted the command, and how to continue."""
-    print("\nkspike-reg: interrupted; the same command continues after the last finished epoch", file=sys.stderr)
+def print_interruption(command: str, signal: str) -> None:
+    """Print which signal interrupted a command, and how to continue."""
+    continues = command in ("train", "reproduce")
+    how = "; the same command continues after the last finished epoch" if continues else ""
+    print(f"\nkspike-reg {command}: interrupted by {signal}{how}", file=sys.stderr)
+
+
+@contextmanager
+def warnings_at_once(command: str) -> Iterator[None]:
+    """Print each warning about the folder of a run when it is raised, as errors are printed: a run takes long."""
+    from kspike_reg.experiments.locking import UnlockedWarning
+    from kspike_reg.training import ResumeWarning
+
+    ours = (ResumeWarning, UnlockedWarning)
+    with warnings.catch_warnings():
+        for category in ours:
+            warnings.simplefilter("always", category)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, ours):
+                print_problem(command, "warning", message)
+            else:
+                others(message, category, *place, **options)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
@@ -45,10 +71,20 @@ def warnings_in_one_line(command: str) -> Iterator[None]:
         print_problem(command, "warning", warning.message)
 
 
+def _console() -> "Console":
+    """Standard output, in which names are no markup, and whose errors reach the entry point."""
+    from rich.console import Console
+
+    class Strict(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Strict(highlight=False, markup=False, emoji=False)
+
+
 def print_table(title: str, table: "pd.DataFrame") -> None:
     """Print a table, numbers to the right."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from kspike_reg.tables import is_number, text_of
@@ -63,7 +99,7 @@ def print_table(title: str, table: "pd.DataFrame") -> None:
         shown.add_column(header, justify="right" if all(map(is_number, table[name])) else "left", min_width=width)
     for row in table.itertuples(index=False):
         shown.add_row(*map(text_of, row))
-    console = Console(highlight=False)
+    console = _console()
     console.print(shown, width=max(needed, console.width), crop=False)
 
 
@@ -76,12 +112,11 @@ def print_report(test: dict[str, Any], units: dict[str, str], untrained: dict[st
         untrained: the result for the untrained network, shown next to it; None shows none.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from kspike_reg.evaluation import error_text
 
-    console = Console(highlight=False)
+    console = _console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("error on the test set" if untrained else "error", min_width=29)
     results = {"": test, "untrained, ": untrained} if untrained else {"": test}

@@ -16,12 +16,14 @@ from kspike_reg.errors import InputError
 from kspike_reg.experiments.configuration import Configuration
 from kspike_reg.files import prepare_folder, write_json
 from kspike_reg.network.saving import load
+from kspike_reg.snapshots import PREVIOUS, SNAPSHOT
 
-__all__ = ["claim", "finished_metrics", "is_complete", "recorded_configuration"]
+__all__ = ["FILES", "claim", "finished_metrics", "is_complete", "recorded_configuration"]
 
+# What a run writes into its folder, configuration.json apart.
 FILES = (
     *("model.keras", "card.md", "metrics.json", "history.csv", "loss.png", "predictions.png"),
-    *(training.SNAPSHOT, training.PREVIOUS),
+    *(SNAPSHOT, PREVIOUS),
 )
 
 
@@ -95,22 +97,22 @@ def is_complete(folder: str | PathLike) -> bool:
 def _is_undamaged(folder: Path, *versions: tuple[int, int, int]) -> bool:
     """Whether the metrics can be read and no part of the model has changed since it was written, by its checksums."""
     try:
-        _read_metrics(folder / "metrics.json")
+        if _parsed_metrics(folder / "metrics.json")[1]:
+            return False
         with zipfile.ZipFile(folder / "model.keras") as archive:
             return archive.testzip() is None
     except Exception:  # zipfile raises errors of many classes on a damaged file
         return False
 
 
-def _read_metrics(file: Path) -> dict[str, Any]:
+def _parsed_metrics(file: Path) -> tuple[dict[str, Any], object]:
+    """The metrics in a file, and why they are not those of a run, which is empty for a good file."""
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        if {"test", "validation", "untrained", "training", "data", "environment"} <= metrics.keys():
-            return metrics
-        reason = "parts are missing"
+        whole = {"test", "validation", "untrained", "training", "data", "environment"} <= metrics.keys()
+        return metrics, "" if whole else "parts are missing"
     except (OSError, ValueError, AttributeError) as error:
-        reason = error
-    raise InputError(f"{file}: not the metrics of a run ({reason}); remove it to repeat the run")
+        return {}, error or "unreadable"
 
 
 def finished_metrics(folder: Path) -> dict[str, Any] | None:
@@ -127,13 +129,15 @@ def finished_metrics(folder: Path) -> dict[str, Any] | None:
     if not all(os.path.exists(folder / name) for name in ("metrics.json", "model.keras")):
         return None
     try:
-        metrics = _read_metrics(folder / "metrics.json")
+        metrics, reason = _parsed_metrics(file := folder / "metrics.json")
+        if reason:
+            raise InputError(f"{file}: not the metrics of a run ({reason}); remove it to repeat the run")
         try:
             load(folder / "model.keras")
         except InputError as error:
-            raise InputError(f"{error}; remove {folder / 'metrics.json'} to repeat the run") from error
+            raise InputError(f"{error}; remove {file} to repeat the run") from error
     except InputError as error:
-        if not (folder / training.SNAPSHOT).exists():
+        if not (folder / SNAPSHOT).exists():
             raise
         warnings.warn(f"{error}; made again from the snapshot", training.ResumeWarning, stacklevel=3)
         return None

@@ -15,12 +15,16 @@ import filelock
 
 from kspike_reg.errors import InputError
 
-__all__ = ["HOLDER", "LOCK", "locked"]
+__all__ = ["HOLDER", "LOCK", "UnlockedWarning", "locked"]
 
 LOCK, HOLDER = ".lock", ".lock.json"
 
 # File systems without locks, network ones mostly, answer with one of these.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+class UnlockedWarning(UserWarning):
+    """A folder cannot be locked, so that other processes may work in it."""
 
 
 @contextmanager
@@ -46,7 +50,9 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
         if getattr(error, "errno", None) not in (None, *WITHOUT_LOCKS):
             raise InputError(f"{folder}: cannot be locked: {error.strerror or error}") from error
         warnings.warn(
-            f"{folder}: this file system cannot lock folders; make sure that no other process works there", stacklevel=3
+            f"{folder}: this file system cannot lock folders; make sure that no other process works there",
+            UnlockedWarning,
+            stacklevel=3,
         )
         yield
         return

@@ -12,15 +12,18 @@ from typing import Any
 from kspike_reg.errors import InputError, require_whole
 from kspike_reg.experiments.case import Case
 from kspike_reg.experiments.configuration import Configuration
+from kspike_reg.experiments.folder import claim
+from kspike_reg.experiments.locking import locked
 from kspike_reg.experiments.recipes import recipe as fields_of
 from kspike_reg.experiments.report import write_report
-from kspike_reg.experiments.run import claim
 from kspike_reg.experiments.studies import STUDIES
 from kspike_reg.experiments.studies.study import Study
+from kspike_reg.files import prepare_folder
 
 __all__ = ["cases_of", "reproduce"]
 
 POLL = 1.0  # seconds between two checks of the progress
+PATIENCE = 10.0  # seconds for a process to end when it is asked to
 
 # Receives the share of the work that is done, the number of finished cases and the number of known cases.
 Watch = Callable[[float, int, int], None]
@@ -40,7 +43,7 @@ def reproduce(
 
     Each case is a run of its own in `folder/cases`, see `run`, in a process of its own. A study that was stopped
     continues where its cases were. At the end it writes results.csv, results.json, report.md and the figures into
-    `folder`.
+    `folder`. The folder is locked until the end, and the processes end with this one, even if it is killed.
 
     Args:
         study: a name in `STUDIES`.
@@ -57,22 +60,24 @@ def reproduce(
         The content of results.json.
 
     Raises:
-        InputError: an unknown study or recipe, settings that do not fit, a folder that holds something else, or a case
-            that failed; the other cases are finished first.
+        InputError: an unknown study or recipe, settings that do not fit, a folder that holds something else or that
+            another process works in, or a case that failed; the other cases are finished first.
     """
     if study not in STUDIES:
         raise InputError(f"unknown study {study!r}; choose one of {', '.join(STUDIES)}")
     require_whole("reproduce", workers=workers)
     plan, folder = STUDIES[study], Path(folder)
     settings = {"recipe": recipe or plan.recipe, "quick": quick, "changes": changes}
-    cases = []
-    # The result of some cases may decide which ones come next.
-    while len(planned := cases_of(plan, folder, settings, cases)) > len(cases):
-        cases = planned
-        for case in cases:  # before any work is spent, every folder is fit for its case
-            claim(case.folder, case.configuration)
-        _run_all(cases, workers, watch or (lambda *progress: None))
-    return write_report(study, plan, folder, cases, settings)
+    cases_of(plan, folder, settings, [])  # errors in the settings are found before anything is written
+    with locked(prepare_folder(folder)):
+        cases = []
+        # The result of some cases may decide which ones come next.
+        while len(planned := cases_of(plan, folder, settings, cases)) > len(cases):
+            cases = planned
+            for case in cases:  # before any work is spent, every folder is fit for its case
+                claim(case.folder, case.configuration)
+            _run_all(cases, workers, watch or (lambda *progress: None))
+        return write_report(study, plan, folder, cases, settings)
 
 
 def cases_of(study: Study, folder: Path, settings: Mapping[str, Any], finished: Sequence[Case]) -> list[Case]:
@@ -120,6 +125,8 @@ def _run_all(cases: Sequence[Case], workers: int, watch: Watch) -> None:
                 failures += filter(None, [worker.failure()])
     finally:
         for worker in running:
+            worker.process.terminate()
+        for worker in running:
             worker.stop()
     if failures:
         raise InputError("; ".join(failures))
@@ -142,7 +149,10 @@ class _Worker:
         command = [sys.executable, "-m", "kspike_reg.experiments.worker", str(case.folder)]
         # A file, since a pipe that nobody reads would fill up.
         self.messages = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `failure` or `stop`)
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.messages, env=environment)
+        # The pipe to its standard input ends with this process, however that ends; see `worker`.
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.messages, env=environment
+        )
 
     @property
     def ended(self) -> bool:
@@ -150,16 +160,23 @@ class _Worker:
         return self.process.poll() is not None
 
     def stop(self) -> None:
-        """End the process."""
-        self.process.terminate()
-        self.process.wait()
+        """Wait for a process that was asked to end, not for ever."""
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
         self.messages.close()
+        self.process.stdin.close()
 
     def failure(self) -> str | None:
         """One line about the failure of a process that has ended; None if it succeeded."""
-        with self.messages:
-            self.messages.seek(0)
-            lines = self.messages.read().decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+        self.messages.seek(0)
+        lines = self.messages.read().decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+        self._close()
         if self.process.returncode == 0:
             return None
         return f"case {self.case.name} ended with exit status {self.process.returncode}: {lines[-1]}"

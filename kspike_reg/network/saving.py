@@ -15,7 +15,7 @@ from kspike_reg.network import physical, regression  # noqa: F401 - they registe
 from kspike_reg.network.archive import check_archive
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING
 
-__all__ = ["load", "record_of", "save", "trained_networks"]
+__all__ = ["file_of", "load", "record_of", "save", "trained_networks"]
 
 # Keras knows the neurons of a saved model once their modules are imported.
 for _registry in (SPIKING, INTEGRATORS):
@@ -36,7 +36,7 @@ def load(file: str | os.PathLike) -> keras.Model:
         InputError: there is no such file or name, it is no Keras model, it is cut short, or it asks for far more memory
             than a model of its size needs.
     """
-    file = _by_name(file) if _is_name(file) else Path(file)
+    file = file_of(file)
     if not os.path.isfile(file):  # Path.is_file raises where the name is too long
         raise InputError(f"{file}: there is no such file; expected a model saved as .keras")
     try:
@@ -53,6 +53,21 @@ def load(file: str | os.PathLike) -> keras.Model:
     except Exception as error:  # Keras raises whatever it stumbles over in a damaged or foreign file.
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{file}: cannot be loaded as a Keras model: {type(error).__name__}: {reason}") from error
+
+
+def file_of(model: str | os.PathLike) -> Path:
+    """The file that `load` reads.
+
+    Args:
+        model: a file, which need not exist, or a name among `trained_networks()`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: there is no trained network of that name.
+    """
+    return _by_name(model) if _is_name(model) else Path(model)
 
 
 def trained_networks() -> tuple[str, ...]:

@@ -1,9 +1,11 @@
 """`kspike-reg energy`."""
 
 import argparse
+from collections.abc import Iterable
+from pathlib import Path
 
 from kspike_reg.cli.command import Command
-from kspike_reg.cli.data import read_inputs
+from kspike_reg.cli.data import read_inputs, refuse_inputs
 from kspike_reg.cli.display import print_table, warnings_in_one_line
 from kspike_reg.cli.options import add_columns, add_model, add_outside
 from kspike_reg.errors import InputError
@@ -52,11 +54,20 @@ def run(options: argparse.Namespace) -> None:
         report = profile(model, paths, bits=options.bits)
         if options.out:  # before anything is printed, but not for data that are refused
             files.prepare_folder(options.out)
-    for title, table in tables_of(report, devices).values():
+    tables = tables_of(report, devices)
+    if options.out:  # before the tables are printed, to a reader who may have ended
+        outputs = [Path(options.out) / name for name in _names(tables)]
+        refuse_inputs(outputs, [options.data, *options.device_file, saving.file_of(options.model)])
+        write_report(report, devices, options.out)
+    for title, table in tables.values():
         print_table(title, table)
     if options.out:
-        write_report(report, devices, options.out)
         print(f"wrote energy.json, the tables as .csv, .md and .tex, and layers.png in {options.out}")
+
+
+def _names(tables: Iterable[str]) -> list[str]:
+    """The files that `write_report` writes."""
+    return ["energy.json", "layers.png", *(f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex"))]
 
 
 COMMAND = Command("Count the operations of a network on your own paths, and compute their energy.", describe, run)

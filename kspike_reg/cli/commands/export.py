@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kspike_reg.cli.command import Command
-from kspike_reg.cli.data import read_inputs_and_outputs
+from kspike_reg.cli.data import read_inputs_and_outputs, refuse_existing, refuse_inputs
 from kspike_reg.cli.options import add_columns, add_model
 from kspike_reg.errors import InputError
 
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> None:
     if out.suffix != target.suffixes[0]:
         raise InputError(f"{out}: expected a name that ends in {target.suffixes[0]} for --to {options.to}")
     files = [out.with_suffix(suffix) for suffix in target.suffixes]
-    for file in files:
-        if file.exists() and not options.overwrite:
-            raise InputError(f"{file}: exists already; choose another name, or give --overwrite")
+    for file in files if not options.overwrite else ():
+        refuse_existing(file)
+    refuse_inputs(files, [options.data, saving.file_of(options.model)])
     model = saving.load(options.model)
     remark = target.write(model, out, **{name: OPTIONS[name](model, options) for name in target.options})
     if remark:

@@ -1,13 +1,12 @@
 """`kspike-reg predict`."""
 
 import argparse
-import os
+import sys
 
 from kspike_reg.cli.command import Command
-from kspike_reg.cli.data import read_inputs
+from kspike_reg.cli.data import read_inputs, refuse_existing, refuse_inputs
 from kspike_reg.cli.display import warnings_in_one_line
 from kspike_reg.cli.options import add_columns, add_model, add_outside, order_of
-from kspike_reg.errors import InputError
 
 __all__ = ["COMMAND"]
 
@@ -31,8 +30,9 @@ def run(options: argparse.Namespace) -> None:
     from kspike_reg import datasets, evaluation, files
     from kspike_reg.network import physical, saving
 
-    if os.path.exists(options.output) and not options.overwrite:
-        raise InputError(f"{options.output}: exists already; choose another name, or give --overwrite")
+    if not options.overwrite:
+        refuse_existing(options.output)
+    refuse_inputs([options.output], [options.input, saving.file_of(options.model)])
     model = saving.load(options.model)
     paths = read_inputs(model, options.input, options)
     with warnings_in_one_line(options.name):
@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> None:
         names, values = [*names, *(f"{name}_spread" for name in names)], np.concatenate(values, axis=-1)
     with files.replacing(options.output) as partial:
         datasets.write_csv(partial, paths, values, names, **order_of(options))
-    print(f"wrote {', '.join(names)} of {len(paths)} paths to {options.output}")
+    # Next to the paths themselves the message would be one of their lines.
+    stream = sys.stderr if files.is_standard_output(options.output) else sys.stdout
+    print(f"wrote {', '.join(names)} of {len(paths)} paths to {options.output}", file=stream)
 
 
 COMMAND = Command("Predict the outputs of your own paths, in physical units.", describe, run)

@@ -3,7 +3,7 @@
 import argparse
 
 from kspike_reg.cli.command import Command
-from kspike_reg.cli.display import print_study, progress_bar
+from kspike_reg.cli.display import print_study, progress_bar, warnings_at_once
 from kspike_reg.cli.options import add_settings, settings_of
 
 __all__ = ["COMMAND"]
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = options.recipe or STUDIES[options.study].recipe
     words = ("runs/" + options.study, *[recipe] * (recipe != "paper"), *["quick"] * options.quick)
     folder = options.out or "-".join(words)
-    with progress_bar("study") as (progress, task):
+    with warnings_at_once(options.name), progress_bar("study") as (progress, task):
 
         def watch(share: float, finished: int, cases: int) -> None:
             if not progress.live.is_started:

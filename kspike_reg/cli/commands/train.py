@@ -1,9 +1,11 @@
 """`kspike-reg train`."""
 
 import argparse
+from pathlib import Path
 
 from kspike_reg.cli.command import Command
-from kspike_reg.cli.display import epoch_callback, print_report, progress_bar
+from kspike_reg.cli.data import refuse_inputs
+from kspike_reg.cli.display import epoch_callback, print_report, progress_bar, warnings_at_once
 from kspike_reg.cli.options import Group, add_order, add_setting, settings_of
 
 __all__ = ["COMMAND"]
@@ -83,11 +85,13 @@ def _describe_training(group: Group) -> None:
 def run(options: argparse.Namespace) -> None:
     """Train a network, or report a run that is complete."""
     from kspike_reg.experiments import Configuration, is_complete, recipe, run
+    from kspike_reg.experiments.folder import FILES
 
     settings = settings_of(options)
     configuration = Configuration(**(recipe(options.recipe, settings.get("kind", Configuration.kind)) | settings))
+    refuse_inputs([Path(options.out) / name for name in FILES], [options.data])
     recorded = is_complete(options.out)
-    with progress_bar("epoch") as (progress, task):
+    with warnings_at_once(options.name), progress_bar("epoch") as (progress, task):
         bar = epoch_callback(progress, task, configuration.epochs)
         report = run(configuration, options.out, tensorboard=options.tensorboard, callbacks=[bar])
     print_report(report["test"], report["data"]["units"], untrained=report["untrained"])
