@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from kspike_reg.escape import latex_text, markdown_text
 from kspike_reg.files import replacing
 
 __all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
@@ -14,17 +15,28 @@ __all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a table as Markdown, with three digits of each number; pandas alone would need another package."""
-    head = [list(table.columns), ["---"] * len(table.columns)]
-    rows = head + [[text_of(value) for value in row] for row in table.itertuples(index=False)]
+    head = [[markdown_text(name) for name in table.columns], ["---"] * len(table.columns)]
+    rows = head + [[markdown_text(text_of(value)) for value in row] for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def latex(table: pd.DataFrame) -> str:
     """Return a table as LaTeX, with three digits of each number; the document needs the package booktabs."""
-    shown = table.map(text_of)
-    head = shown.style.hide(axis="index").format(escape="latex").format_index(axis="columns", escape="latex")
-    columns = "".join("r" if all(map(is_number, table[name])) else "l" for name in table)
-    return head.to_latex(hrules=True, column_format=columns)
+    columns = "".join("r" if all(map(is_number, table.iloc[:, place])) else "l" for place in range(table.shape[1]))
+    head, *rows = (
+        " & ".join(map(latex_text, cells)) + r" \\"
+        for cells in (table.columns, *(map(text_of, row) for row in table.itertuples(index=False)))
+    )
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def write_table(table: pd.DataFrame, folder: str | PathLike, name: str) -> list[Path]:

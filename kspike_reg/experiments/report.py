@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kspike_reg import plotting
+from kspike_reg.escape import code_span, markdown_text, shell_words
 from kspike_reg.experiments.case import Case
 from kspike_reg.experiments.studies.measures import best
 from kspike_reg.experiments.studies.study import Figures, Study
@@ -54,7 +55,7 @@ def write_report(
         "reported": {case: dict(zip(STEPS, errors, strict=True)) for case, errors in study.reported.items()},
         "summary": study.summary(cases),
         "environment": cases[0].metrics["environment"],
-        "cases": {case.name: _result(case) for case in cases},
+        "cases": {case.name: _result(case, cases[0].metrics["environment"]) for case in cases},
     }
     configurations = [asdict(case.configuration) for case in cases]
     differing = [field for field in configurations[0] if len({repr(other[field]) for other in configurations}) > 1]
@@ -94,9 +95,10 @@ def common_figures(cases: Sequence[Case]) -> Figures:
     return figures
 
 
-def _result(case: Case) -> dict[str, Any]:
-    """The entry of a case in results.json."""
-    recorded = ("test", "validation", "untrained", "training", "data")
+def _result(case: Case, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of a case in results.json; with its environment if that is not the one of the study."""
+    recorded = ["test", "validation", "untrained", "training", "data"]
+    recorded += ["environment"] * (case.metrics["environment"] != environment)
     return {"configuration": asdict(case.configuration), "deviations": case.configuration.changed(case.papers)} | {
         name: case.metrics[name] for name in recorded
     }
@@ -120,8 +122,8 @@ def _command(name: str, settings: Mapping[str, Any]) -> str:
     """The command that repeats the study."""
     words = ["kspike-reg reproduce", name, "--recipe", settings["recipe"], *["--quick"] * settings["quick"]]
     for field, value in settings["changes"].items():
-        words += [f"--{field.replace('_', '-')}", str(value)]
-    return " ".join(words)
+        words += [f"--{field.replace('_', '-')}", value]
+    return shell_words(words)
 
 
 def _text(
@@ -132,10 +134,11 @@ def _text(
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     parts = [
         f"# {study.title}",
-        f"Made by `{results['command']}`: {len(cases)} runs, "
+        f"Made by {code_span(results['command'])}: {len(cases)} runs, "
         f"{sum(case.metrics['training']['seconds'] for case in cases) / 60:.0f} minutes of training in total, on "
         f"{environment['device']} ({environment['machine']}); {versions}; seeds "
         f"{', '.join(map(str, sorted({case.configuration.seed for case in cases})))}.",
+        *_other_environments(results["cases"]),
         "Errors are those on the test set. Equation 14 is the mean over the paths of a ratio of norms. The pointwise "
         "error is the mean of |error| / |reference| without step 0. Both use standardised data. Where single values "
         "of the reference are close to zero, they dominate the relative errors, above all at the last step; so the "
@@ -149,6 +152,14 @@ def _text(
     parts += ["## Does the spread indicate the error?", _calibration(cases)]
     parts += ["## Figures", *(f"![{name.replace('_', ' ')}]({name}.png)" for name in figures)]
     return "\n\n".join(parts) + "\n"
+
+
+def _other_environments(cases: Mapping[str, Any]) -> list[str]:
+    """Which cases did not run in the environment of the study alone."""
+    others = [name for name, case in cases.items() if "environment" in case or "sessions" in case["training"]]
+    if not others:
+        return []
+    return [f"These cases ran in other environments, at least in part: {', '.join(others)}; results.json lists them."]
 
 
 def _calibration(cases: Sequence[Case]) -> str:
@@ -195,7 +206,8 @@ def _deviations(cases: Sequence[Case]) -> str:
     if not found:
         return "All settings are the paper's."
     lines = [
-        f"- {name}: {ours} instead of {papers}" + ("" if len(names) == len(cases) else f" ({', '.join(names)})")
+        f"- {name}: {markdown_text(ours)} instead of {markdown_text(papers)}"
+        + ("" if len(names) == len(cases) else f" ({', '.join(names)})")
         for (name, ours, papers), names in found.items()
     ]
     return "\n".join(["Settings that differ from the paper's:", "", *lines])

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from kspike_reg.escape import plot_text
 from kspike_reg.plotting.style import BLACK, COLOURS, LINES, MARKERS, OUTSIDE, PURPLE, own_axes, plain_numbers, styles
 
 __all__ = ["break_even", "energy_bars", "pareto"]
@@ -36,12 +37,16 @@ def energy_bars(
     ):
         places = np.arange(len(layers)) + (number - (len(joules) - 1) / 2) * width
         heights = [of[name] * MICRO or np.nan for name in layers]
-        axes.bar(places, heights, width, label=device, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        axes.bar(
+            places, heights, width, label=plot_text(device), color=colour, hatch=hatch, edgecolor="white", linewidth=0
+        )
         for name, place, height in zip(layers, places, heights, strict=True):
             if (device, name) in incomplete:
                 axes.annotate("+", (place, height), ha="center", va="bottom", fontsize="small")
     axes.set_yscale("log")
-    axes.set_xticks(range(len(layers)), layers, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(layers)), [plot_text(name) for name in layers], rotation=30, ha="right", rotation_mode="anchor"
+    )
     axes.set(ylabel=ENERGY)
     axes.grid(axis="y", alpha=0.3)
     if incomplete:
@@ -71,11 +76,11 @@ def break_even(
     """
     axes = own_axes(axes)
     for (name, line), colour in zip(spiking.items(), COLOURS, strict=False):
-        axes.loglog(rates, np.multiply(line, MICRO), color=colour, linewidth=1.5, label=f"spiking, {name}")
+        axes.loglog(rates, np.multiply(line, MICRO), color=colour, linewidth=1.5, label=plot_text(f"spiking, {name}"))
     # Colours that no spiking line has; every dense line is drawn, however many there are.
     rest = cycle((*COLOURS[len(spiking) :], PURPLE))
     for (name, level), colour, line in zip(dense.items(), rest, cycle(LINES[1:]), strict=False):
-        axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=f"dense, {name}")
+        axes.axhline(level * MICRO, color=colour, linestyle=line, linewidth=1, label=plot_text(f"dense, {name}"))
     if here is not None:
         axes.axvline(here, color=BLACK, linewidth=0.7, linestyle=":", label="as trained")
     axes.set(xlabel="spikes per neuron and step", ylabel=ENERGY, xlim=(rates[0], rates[-1]))
@@ -102,7 +107,7 @@ def pareto(series: Mapping[str, Any], error_label: str, axes: Axes | None = None
     front = [(joules, error) for joules, error in points if error <= min(e for j, e in points if j <= joules)]
     axes.plot(*zip(*front, strict=True), color=BLACK, alpha=0.15, linewidth=8, label="beaten by none", zorder=0)
     for (name, (joules, errors)), style, marker in zip(series.items(), styles(), cycle(MARKERS), strict=False):
-        axes.plot(joules, errors, marker=marker, linewidth=1, markersize=5, label=name, **style)
+        axes.plot(joules, errors, marker=marker, linewidth=1, markersize=5, label=plot_text(name), **style)
     axes.set(xscale="log", yscale="log", xlabel=ENERGY, ylabel=error_label)
     plain_numbers(axes.xaxis)
     plain_numbers(axes.yaxis)

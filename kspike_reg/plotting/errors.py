@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike
 
+from kspike_reg.escape import plot_text
 from kspike_reg.metrics import rank_correlation
 from kspike_reg.plotting.style import BLACK, BLUE, MARKERS, OUTSIDE, VERMILION, own_axes, plain_numbers, styles
 
@@ -33,7 +34,7 @@ def error_lines(
     """
     axes = own_axes(axes)
     for name, line, style, marker in zip(errors, errors.values(), styles(), cycle(MARKERS), strict=False):
-        axes.loglog(numbers, line, marker=marker, linewidth=1, label=name, **style)
+        axes.loglog(numbers, line, marker=marker, linewidth=1, label=plot_text(name), **style)
     axes.set(xlabel=label, ylabel="mean relative error (eq. 14, standardised)")
     axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -85,7 +86,9 @@ def calibration(spread: ArrayLike, error: ArrayLike, unit: str, bins: int = 20, 
     axes.loglog(ends, ends, color=BLACK, linestyle="--", linewidth=1, label="spread equals error")
     rank = rank_correlation(spread, np.abs(error))
     axes.loglog(x, y, "o", color=BLUE, label=f"{bins} classes of spread; rank correlation {rank:.2f}")
-    axes.set(xlabel=f"spread of the population / {unit}", ylabel=f"root mean square error / {unit}")
+    axes.set(
+        xlabel=f"spread of the population / {plot_text(unit)}", ylabel=f"root mean square error / {plot_text(unit)}"
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     return axes
@@ -113,10 +116,10 @@ def seed_errors(
         axes.plot(values, np.full(len(values), row), "o", color=BLUE, markersize=4, alpha=0.7)
         axes.plot(np.mean(values), row, "|", color=VERMILION, markersize=14, markeredgewidth=2)
     for (name, level), style in zip((lines or {}).items(), styles(1), strict=False):
-        axes.axvline(level, linewidth=1, label=name, **style)
+        axes.axvline(level, linewidth=1, label=plot_text(name), **style)
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
-    axes.set_yticks(range(len(errors)), list(errors))
+    axes.set_yticks(range(len(errors)), [plot_text(name) for name in errors])
     axes.invert_yaxis()
     axes.set(xlabel=label)
     axes.grid(alpha=0.3)
@@ -151,7 +154,7 @@ def error_histogram(
     for (name, values), style in zip(errors.items(), styles(), strict=False):
         median = np.median(values)
         axes.hist(values, edges, histtype="stepfilled", alpha=0.15, color=style["color"])
-        axes.hist(values, edges, histtype="step", label=f"{name}, median {median:.3g}", **style)
+        axes.hist(values, edges, histtype="step", label=plot_text(f"{name}, median {median:.3g}"), **style)
         axes.axvline(median, linewidth=1.5, **style)
     if logarithmic:
         axes.set_xscale("log")

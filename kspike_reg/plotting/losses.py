@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from kspike_reg.escape import plot_text
 from kspike_reg.plotting.style import BLACK, BLUE, OUTSIDE, VERMILION, own_axes, styles
 
 __all__ = ["learning_curves", "loss_curves"]
@@ -45,7 +46,7 @@ def learning_curves(histories: Mapping[str, Mapping[str, Sequence[float]]], axes
     axes = own_axes(axes)
     for name, history, style in zip(histories, histories.values(), styles(), strict=False):
         losses = np.minimum.accumulate(history["val_loss"])  # the loss of the model that training would keep
-        axes.semilogy(np.arange(1, len(losses) + 1) / len(losses), losses, linewidth=1, label=name, **style)
+        axes.semilogy(np.arange(1, len(losses) + 1) / len(losses), losses, linewidth=1, label=plot_text(name), **style)
     axes.set(xlabel="share of the training", ylabel="lowest validation loss so far (standardised)", xlim=(0, 1))
     axes.grid(alpha=0.3)
     # Next to the axes where the legend is too long to fit inside.

@@ -9,6 +9,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from kspike_reg.escape import plot_text
 from kspike_reg.plotting.style import (
     BLACK,
     COLOURS,
@@ -107,7 +108,9 @@ def compared_predictions(
         for name, values, colour, line in zip(
             predictions, predictions.values(), cycle(COLOURS), cycle(LINES[1:]), strict=False
         ):
-            panel.plot(across, values[path, steps, output], color=colour, linestyle=line, linewidth=1, label=name)
+            panel.plot(
+                across, values[path, steps, output], color=colour, linestyle=line, linewidth=1, label=plot_text(name)
+            )
     axes[0].legend()
     return axes
 

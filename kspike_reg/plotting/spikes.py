@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from kspike_reg.escape import plot_text
 from kspike_reg.plotting.style import BLACK, BLUE, COLOURS, VERMILION, PathsLike, Picture, index_of, label_of
 
 __all__ = ["membrane_traces", "spike_raster"]
@@ -80,7 +81,7 @@ def _draw_spikes(panel, name, spikes, time, colour):
     neurons = np.argsort(_mean_times(spikes), kind="stable")
     fired, place = np.nonzero(spikes[:, neurons])
     panel.vlines(time[fired], place - 0.45, place + 0.45, color=colour, linewidth=_thickness(len(time)))
-    panel.set(ylim=(-1, len(neurons)), yticks=(0, len(neurons) - 1), ylabel=f"{name}\nneuron")
+    panel.set(ylim=(-1, len(neurons)), yticks=(0, len(neurons) - 1), ylabel=f"{plot_text(name)}\nneuron")
     panel.set_yticklabels(["1", str(len(neurons))])
     panel.tick_params(labelbottom=False)
 

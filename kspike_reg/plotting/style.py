@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kspike_reg.errors import InputError
+from kspike_reg.escape import plot_text
 from kspike_reg.files import replacing
 
 __all__ = [
@@ -124,4 +125,4 @@ def index_of(caller: str, names: Sequence[str], quantity: int | str) -> int:
 
 def label_of(name: str, units: Mapping[str, str]) -> str:
     """Return a quantity with its unit, where it has one."""
-    return f"{name} / {units[name]}" if name in units else name
+    return plot_text(f"{name} / {units[name]}" if name in units else name)
