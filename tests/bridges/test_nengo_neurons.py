@@ -4,10 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from kspike_reg import InputError
 from kspike_reg.neurons import RLIF, SLSTM
 from oracles import loops, weights
 
 pytest.importorskip("nengo", reason="needs pip install 'kspike_reg[nengo]'")
+import nengo
+
 from kspike_reg.bridges.nengo import neurons as nengo_neurons
 
 # Rounding of float32 in a handful of operations on numbers of order one.
@@ -107,3 +110,103 @@ def test_options_are_named_as_in_keras():
     for name in ("reset", "output", "detach_reset", "surrogate", "surrogate_scale"):
         assert name in lif
         assert hasattr(nengo_neurons.SubtractLIF, name)
+
+
+UNITS = 3
+HALVES, ONES = np.full(UNITS, 0.5), np.ones(UNITS)
+TYPES = {
+    "SubtractLIF": lambda: nengo_neurons.SubtractLIF(HALVES, ONES),
+    "RecurrentSubtractLIF": lambda: nengo_neurons.RecurrentSubtractLIF(HALVES, ONES, 0.25 * np.eye(UNITS)),
+    "SpikingLSTM": lambda: nengo_neurons.SpikingLSTM(ONES, np.zeros((UNITS, 4 * UNITS)), np.zeros(4 * UNITS)),
+    "LeakyIntegrator": lambda: nengo_neurons.LeakyIntegrator(HALVES),
+    "Rate": lambda: nengo_neurons.Rate("relu", factor=np.array([1.0, 2.0, 3.0])),
+}
+
+
+def test_every_neuron_type_has_a_row():
+    types = {kind.__name__ for kind in vars(nengo_neurons).values() if isinstance(kind, type) and hasattr(kind, "step")}
+    assert {name for name in types if name in nengo_neurons.__all__} == {*TYPES}
+
+
+def ensemble(kind, units=UNITS, given=True, **options):
+    dimensions = 4 * UNITS if kind == "SpikingLSTM" else 1
+    found = {"gain": np.ones(units), "bias": np.zeros(units)} if given else {}
+    neurons = TYPES[kind]()
+    return nengo.Ensemble(
+        units, dimensions, neuron_type=neurons, encoders=np.ones((units, dimensions)), **found | options
+    )
+
+
+def built(network):
+    nengo.Simulator(network, progress_bar=False).close()
+
+
+@pytest.mark.attack("Peers' suites", "neuron types in an ensemble without gain and bias")
+@pytest.mark.parametrize("kind", TYPES)
+def test_an_ensemble_gives_its_gain_and_bias(kind):
+    with nengo.Network() as network:
+        ensemble(kind, given=False)
+    with pytest.raises(InputError, match=rf"{kind}: .*run a trained network.*give the ensemble gain=np.ones"):
+        built(network)
+
+
+@pytest.mark.attack("Peers' suites", "decoded connections, probes and tuning curves of neuron types")
+@pytest.mark.parametrize("use", ["connection", "function", "probe", "rates"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_nothing_is_decoded_from_neurons_with_a_memory(kind, use):
+    """Units without memory have a tuning curve, so Nengo can decode from them."""
+    with nengo.Network(seed=1) as network:
+        neurons = ensemble(kind)
+        if use == "probe":
+            nengo.Probe(neurons)
+        elif use != "rates":
+            function = (lambda x: x[0] ** 2) if use == "function" else None
+            target = nengo.Node(size_in=1 if function else neurons.dimensions)
+            nengo.Connection(neurons, target, function=function)
+
+    def run():
+        if use == "rates":
+            return neurons.neuron_type.rates([[1.0], [-1.0]] * np.ones(UNITS), ONES, 0 * ONES)
+        built(network)
+
+    if kind == "Rate":
+        rates = run()
+        assert use != "rates" or rates.tolist() == [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]
+        return
+    with pytest.raises(InputError, match=rf"{kind}: .*no tuning curve.*connect and probe ensemble.neurons"):
+        run()
+
+
+@pytest.mark.attack("Peers' suites", "neuron types in an ensemble of another size")
+@pytest.mark.parametrize("kind", TYPES)
+def test_weights_of_another_number_of_neurons_are_refused(kind):
+    with nengo.Network() as network:
+        ensemble(kind, units=UNITS + 2)
+    with pytest.raises(InputError, match=rf"{kind}: .* has 5 neurons .* the type has .*\(3,"):
+        built(network)
+
+
+@pytest.mark.attack("Peers' suites", "currents that would not arrive at the gates of spiking LSTM")
+@pytest.mark.parametrize("what", ["a bias", "noise", "a connection"])
+def test_spiking_lstm_is_driven_at_its_ensemble(what):
+    options = {"a bias": {"bias": ONES}, "noise": {"noise": nengo.processes.WhiteNoise()}}
+    with nengo.Network() as network:
+        neurons = ensemble("SpikingLSTM", **options.get(what, {}))
+        if what == "a connection":
+            nengo.Connection(nengo.Node(ONES), neurons.neurons, synapse=None)
+    with pytest.raises(InputError, match=f"SpikingLSTM: .* has {what} at its neurons.*gate_bias"):
+        built(network)
+
+
+@pytest.mark.parametrize("kind", ["SubtractLIF", "LeakyIntegrator", "Rate"])
+def test_neuron_types_work_in_an_ensemble_of_yours(kind):
+    """One current of 0.75 by the encoders, one of 0.5 to the neurons: 1.25 in the first step, into rest."""
+    with nengo.Network() as network:
+        neurons = ensemble(kind)
+        nengo.Connection(nengo.Node([0.75]), neurons, synapse=None)
+        nengo.Connection(nengo.Node(0.5 * ONES), neurons.neurons, synapse=None)
+        probe = nengo.Probe(neurons.neurons)
+    with nengo.Simulator(network, progress_bar=False) as simulator:
+        simulator.run_steps(1, progress_bar=False)
+    expected = {"SubtractLIF": [1, 1, 1], "LeakyIntegrator": [1.25] * 3, "Rate": [1.25, 2.5, 3.75]}[kind]
+    np.testing.assert_allclose(simulator.data[probe][0], expected, rtol=ROUNDING)

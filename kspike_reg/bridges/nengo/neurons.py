@@ -7,6 +7,10 @@ the spikes. Both can be probed on `ensemble.neurons`, whatever the neurons emit.
 Nothing is delayed within a step: `J` is the sum of the connections with synapse=None in the same step. The recurrence
 of a layer is part of its neuron type, since a connection from an ensemble to itself would be delayed or close a cycle.
 
+The types run trained networks; they are no neurons of the Neural Engineering Framework. The output of most depends on
+earlier steps, so they have no tuning curves, from which Nengo finds gains, biases and decoders. An ensemble of yours
+gives gain and bias, and connects from `ensemble.neurons`; everything else raises an error that says so.
+
 Importing this module needs Nengo; `to_nengo` raises the error where it is missing.
 """
 # ruff: noqa: N803 - Nengo calls the input current J
@@ -21,6 +25,9 @@ from nengo.dists import Choice
 from nengo.neurons import NeuronType
 from nengo.params import BoolParam, EnumParam, NdarrayParam, NumberParam, StringParam
 from numpy.typing import ArrayLike, NDArray
+
+from kspike_reg.bridges.nengo.checks import require_fit, require_no_drive
+from kspike_reg.errors import InputError
 
 __all__ = [
     "ACTIVATIONS", "LeakyIntegrator", "Rate", "RecurrentSubtractLIF", "SimLayer", "SpikingLSTM", "SubtractLIF"
@@ -44,11 +51,39 @@ class _Neurons(NeuronType):
         """Nengo asks for them when it builds an ensemble; they have no meaning here."""
         return np.full_like(gain, np.nan), np.full_like(bias, np.nan)
 
+    def gain_bias(self, max_rates: ArrayLike, intercepts: ArrayLike) -> tuple[NDArray, NDArray]:
+        """Nengo asks for them when an ensemble has none.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"{type(self).__name__}: these neurons run a trained network, so their gain and bias do not follow from "
+            "max_rates and intercepts; give the ensemble gain=np.ones(units) and bias=np.zeros(units), or your own"
+        )
+
+    def rates(self, x: ArrayLike, gain: ArrayLike, bias: ArrayLike) -> NDArray:
+        """Nengo asks for them to find decoders, and to draw tuning curves.
+
+        Raises:
+            InputError: the output of the neurons depends on earlier steps.
+        """
+        if self.state:
+            raise InputError(
+                f"{type(self).__name__}: these neurons run a trained network; their output depends on earlier steps, "
+                "so they have no tuning curve and nothing can be decoded from it; connect and probe ensemble.neurons, "
+                "with synapse=None, not the ensemble"
+            )
+        return super().rates(x, gain, bias)
+
 
 @Builder.register(_Neurons)
 def _build_neurons(model, neuron_type, neurons):
     """As Nengo builds neurons, but with our operator, and driven at the place that the type declares."""
     current = model.sig[neurons.ensemble if neuron_type.driven_at_ensemble else neurons]["in"]
+    if neuron_type.driven_at_ensemble:
+        require_no_drive(model, neuron_type, neurons)
+    require_fit(neuron_type, neurons, current.shape)
     state = {}
     for name, start in neuron_type.make_state(neurons.size_in, rng=np.random, dtype=current.dtype).items():
         state[name] = model.sig[neurons][name] = Signal(start, name=f"{neurons}.{name}")
