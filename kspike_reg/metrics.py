@@ -1,15 +1,31 @@
-"""Errors of predicted paths, named by their denominators; NumPy only.
+"""Errors of predicted paths, named by their denominators: functions of NumPy arrays, and Keras metrics.
 
 All errors take `reference` and `prediction` of shape (n, T) or (n, T, outputs), `steps` ("all" or "last") and, where
-paths differ in length, `lengths`, shape (n,). The caller decides whether the numbers are standardised or physical.
+paths differ in length, `lengths`, shape (n,). `MeanRelativeError`, `MeanPointwiseRelativeError` and
+`RootMeanSquaredError` are the same for `model.compile`. The caller decides whether the numbers are standardised or
+physical.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kspike_reg.errors import InputError
+from kspike_reg.lazy import lazy
 
-__all__ = ["mean_pointwise_relative_error", "mean_relative_error", "rank_correlation", "root_mean_squared_error"]
+# Keras metrics, imported when they are first asked for; the functions are needed without Keras.
+_HOMES = dict.fromkeys(
+    ("MeanPointwiseRelativeError", "MeanRelativeError", "RootMeanSquaredError"), "kspike_reg.keras_metrics"
+)
+
+__all__ = [
+    *_HOMES,
+    "mean_pointwise_relative_error",
+    "mean_relative_error",
+    "rank_correlation",
+    "root_mean_squared_error",
+]
+
+__getattr__, __dir__ = lazy(__name__, _HOMES)
 
 
 def mean_relative_error(

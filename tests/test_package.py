@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 # The packages and modules in the order of their dependencies: each imports only those before it.
 ORDER = (
     "typing", "lazy", "registry", "errors", "archives", "escape", "ragged", "files", "tables", "metrics",
-    "mechanics", "neurons", "network", "datasets", "snapshots", "training", "evaluation", "plotting",
+    "mechanics", "neurons", "keras_metrics", "network", "datasets", "snapshots", "training", "evaluation", "plotting",
     "energy", "bridges", "experiments", "cli",
 )  # fmt: skip
 # Packages that the main flow does not need, and the packages that may import them.

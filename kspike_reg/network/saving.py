@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kspike_reg import keras_metrics  # noqa: F401 - it registers metrics that a saved model may hold
 from kspike_reg.errors import InputError
 from kspike_reg.files import replacing
 from kspike_reg.network import physical, regression  # noqa: F401 - they register layers that a saved model holds
