@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from kspike_reg.cli.display import print_interruption, print_problem
 from kspike_reg.cli.parser import build_parser
 from kspike_reg.cli.signals import Signals
-from kspike_reg.cli.streams import discard_output, usable_streams
+from kspike_reg.cli.streams import discard_output, output_failed, usable_streams
 from kspike_reg.errors import InputError
 
 __all__ = ["main", "quiet_start"]
@@ -78,14 +78,10 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _place(error: OSError) -> str:
     """What an error of the system is about, for the start of its message."""
-    if error.filename is not None:
-        return f"{error.filename}: "
-    try:
-        sys.stdout.flush()
-    except OSError:
+    if output_failed(error):
         discard_output()
         return "standard output: "
-    return ""
+    return "" if error.filename is None else f"{error.filename}: "
 
 
 @contextmanager
