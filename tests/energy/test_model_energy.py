@@ -578,6 +578,10 @@ def test_the_notes_state_if_values_have_the_price_of_spikes():
     assert "not spiking" not in ModelEnergy(membrane, data).summary_string(columns, print_warnings=False)
 
 
+# Layers of the golden networks that convolve.
+CONVOLUTIONS = ("first", "second", "frames", "causal", "signal", "volume")
+
+
 def assert_agree(ours, theirs):
     """Equal to 1e-9, except that KerasSpiking doubles the synaptic energy of a layer that is used twice."""
     compared = 0
@@ -592,8 +596,9 @@ def assert_agree(ours, theirs):
                 spiking = ModelEnergy.devices[device.split()[0]]["spiking"]
                 doubled = network == "reused" and spiking
                 expected_joules = (joules[0] / 2, joules[1]) if doubled else joules
-                # Used twice: the sum of two single-precision means, in single precision.
-                tolerance = 1e-7 if doubled else 1e-9
+                # Used twice: the sum of two single-precision means, in single precision. Convolutions: KerasSpiking
+                # multiplies Python numbers by a single-precision rate, four roundings in single precision.
+                tolerance = 1e-7 if doubled else 3e-7 if spiking and name in CONVOLUTIONS else 1e-9
                 assert layer["joules"][device] == pytest.approx(expected_joules, rel=tolerance, abs=0), (network, name)
                 compared += joules[0] > 0
             if expected["connections"] and network != "reused":

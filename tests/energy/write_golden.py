@@ -56,6 +56,31 @@ def networks(keras):
     shared = layers.Dense(6, "relu", name="shared")
     yield "reused", model(x, shared(shared(x))), grid(4, 6)
 
+    x = keras.Input((7, 6, 3))
+    image = layers.Conv2D(4, (1, 1), activation="relu", name="first")(x)
+    skipped = layers.Dense(5, "relu", name="skipped")(layers.GlobalAveragePooling2D(name="small")(image))
+    image = layers.Conv2D(6, (3, 2), strides=(2, 1), groups=2, name="second")(image)
+    image = layers.LeakyReLU(name="leaky")(layers.Dense(3, "relu", name="pixels")(image))
+    image = layers.Dense(5, name="out")(layers.GlobalAveragePooling2D(name="mean")(image))
+    yield "image", model(x, layers.Add(name="add")([image, skipped])), grid(3, 7, 6, 3)
+
+    x = keras.Input((None, 5, 4, 2))
+    film = layers.TimeDistributed(layers.Conv2D(3, (2, 3), activation="relu", padding="same"), name="frames")(x)
+    film = layers.TimeDistributed(layers.Activation("relu"), name="relu")(film)
+    yield "film", model(x, layers.GlobalAveragePooling3D(name="mean")(film)), grid(2, 3, 5, 4, 2)
+
+    x = keras.Input((None, 3))
+    causal = layers.Conv1D(4, 3, padding="causal", dilation_rate=2, activation="relu", name="causal")(x)
+    yield "causal", model(x, layers.Dense(2, name="out")(causal)), grid(3, 6, 3)
+
+    x = keras.Input((6, 2))
+    signal = layers.Conv1D(4, 3, strides=2, activation="relu", name="signal")(x)
+    yield "signal", model(x, layers.Activation("relu", name="relu")(signal)), grid(3, 6, 2)
+
+    x = keras.Input((5, 4, 3, 2))
+    volume = layers.Conv3D(3, (4, 2, 1), activation="relu", use_bias=False, name="volume")(x)
+    yield "volume", model(x, layers.GlobalAveragePooling3D(name="mean")(volume)), grid(2, 5, 4, 3, 2)
+
 
 def measure(energy_class, keras):
     """Statistics, rates and joules of every layer, by network and layer."""

@@ -6,7 +6,7 @@ a node of the graph, or what is inside a layer and has no node: the cell of an R
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import keras
@@ -14,7 +14,13 @@ import keras
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import Graph, Node, graph_of
 
-__all__ = ["LayerCall", "Registry", "call_of", "calls_of", "cells_of", "function_of", "parts_of", "width_of"]
+__all__ = [
+    "CONVOLUTIONS", "LayerCall", "Registry", "call_of", "calls_of", "cells_of", "function_of", "parts_of", "width_of"
+]  # fmt: skip
+
+
+# Layers that take axis 1 as a place.
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +31,8 @@ class LayerCall:
         layer: the layer, or the cell of an RNN.
         inputs, outputs: symbolic tensors, the batch first, without masks. Those of a layer inside another one carry
             shapes alone and belong to no graph.
-        has_time: whether axis 1 of tensors of three axes and more is time; False inside TimeDistributed.
+        has_time: whether axis 1 of tensors of three axes and more is time; False inside TimeDistributed, None where it
+            is time only if its length is open, see `calls_of`.
         values: in the graph of a model, the numbers of the inputs' values.
         node: in the graph of a model, its node; None for an input of the model and for a nested model that is counted
             as a whole.
@@ -36,7 +43,7 @@ class LayerCall:
     layer: keras.layers.Layer
     inputs: Sequence[keras.KerasTensor]
     outputs: Sequence[keras.KerasTensor]
-    has_time: bool = True
+    has_time: bool | None = True
     values: tuple[int, ...] = ()
     node: Node | None = None
     member: keras.layers.Layer | None = None
@@ -68,7 +75,8 @@ class LayerCall:
             InputError: an axis other than batch and time has no known length.
         """
         shape = tuple(self.outputs[0].shape)
-        counted = shape[2:] if self.has_time and len(shape) > 2 else shape[1:]
+        has_time = shape[1] is None if self.has_time is None and len(shape) > 2 else self.has_time
+        counted = shape[2:] if has_time and len(shape) > 2 else shape[1:]
         if None in counted:
             raise InputError(
                 f"ModelEnergy: the output of the layer {self.layer.name!r}, of shape {shape}, has an axis of unknown "
@@ -97,11 +105,15 @@ def call_of(node: Any) -> LayerCall:
         member = node.owners[0] if node.owners else node.layer
         return LayerCall(node.layer, node.input_tensors, node.output_tensors, True, node.inputs, node, member)
     inputs = [tensor for tensor in node.input_tensors if tensor.dtype != "bool"]
-    return LayerCall(node.operation, inputs or list(node.outputs), list(node.outputs))
+    has_time = None if isinstance(node.operation, CONVOLUTIONS) else True
+    return LayerCall(node.operation, inputs or list(node.outputs), list(node.outputs), has_time)
 
 
 def calls_of(graph: Graph, registry: Registry) -> list[LayerCall]:
     """What is counted in a model: its inputs, then its nodes in their order.
+
+    Axis 1 is time, unless layers convolve over it. Tensors of as many axes as those have it as a place, and as time
+    only where its length is open, as in KerasSpiking; so an image has no time, and nor has what is made of it.
 
     Args:
         graph: of the model.
@@ -116,7 +128,7 @@ def calls_of(graph: Graph, registry: Registry) -> list[LayerCall]:
         for layer in graph.layers
         if isinstance(layer, keras.layers.InputLayer)
     ]
-    nodes = list(graph.nodes)
+    nodes, spatial = list(graph.nodes), _spatial_ranks(graph)
     while nodes:
         node = nodes[0]
         whole = next((owner for owner in node.owners if function_of(owner, registry)), None)
@@ -127,7 +139,8 @@ def calls_of(graph: Graph, registry: Registry) -> list[LayerCall]:
             del nodes[:count]
             continue
         if isinstance(node.layer, keras.layers.Layer):
-            calls.append(call_of(node))
+            has_time = None if len(node.output_tensors[0].shape) in spatial else True
+            calls.append(replace(call_of(node), has_time=has_time))
         elif not node.makes_mask:
             raise InputError(
                 f"ModelEnergy: the operation {node.name!r} of class {type(node.layer).__name__} in the model "
@@ -136,6 +149,15 @@ def calls_of(graph: Graph, registry: Registry) -> list[LayerCall]:
             )
         del nodes[0]
     return calls
+
+
+def _spatial_ranks(graph: Graph) -> set[int]:
+    """Numbers of axes of tensors that layers convolve over, and that no layer takes as a sequence."""
+
+    def ranks(kinds):
+        return {len(node.input_tensors[0].shape) for node in graph.nodes if isinstance(node.layer, kinds)}
+
+    return ranks(CONVOLUTIONS) - ranks((keras.layers.RNN, keras.layers.TimeDistributed))
 
 
 def _number_of(tensor: keras.KerasTensor, graph: Graph) -> int:
@@ -185,7 +207,7 @@ def width_of(cell: Any) -> int:
 def _members(call, registry):
     """The calls in a nested model."""
     parts = calls_of(graph_of(call.layer, "ModelEnergy"), registry)
-    return parts if call.has_time else [LayerCall(part.layer, part.inputs, part.outputs, False) for part in parts]
+    return [replace(part, has_time=False) for part in parts] if call.has_time is False else parts
 
 
 def _wrapped(call, registry):

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import keras
+import keras_spiking
 from keras import layers
 
-from kspike_reg.energy.keras_spiking.layer_calls import LayerCall, Registry, function_of, parts_of
+from kspike_reg.energy.keras_spiking.layer_calls import CONVOLUTIONS, LayerCall, Registry, function_of, parts_of
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE
 from kspike_reg.network.physical import Standardise
@@ -89,6 +90,17 @@ def dense_statistics(call: LayerCall) -> Statistics:
     return {"connections": features * size} | _activated(call.layer.activation, size)
 
 
+def convolution_statistics(call: LayerCall) -> Statistics:
+    """Each element under the kernel, of one group, to each output element, as if nothing were padded."""
+    size = call.output_size()
+    return {"connections": math.prod(call.layer.kernel.shape[:-1]) * size} | _activated(call.layer.activation, size)
+
+
+def spiking_activation_statistics(call: LayerCall) -> Statistics:
+    """A neuron for each element of the input, whose axis 1 is time."""
+    return {"neurons": math.prod(call.inputs[0].shape[2:]), "spiking": True}
+
+
 def cell_statistics(call: LayerCall) -> Statistics:
     """Neurons of this package, by the facts of their cell; one neuron for each unit, whatever it computes.
 
@@ -134,6 +146,8 @@ _FREE = (
 
 STATISTICS = {
     layers.Dense: dense_statistics,
+    keras_spiking.SpikingActivation: spiking_activation_statistics,
+    **dict.fromkeys(CONVOLUTIONS, convolution_statistics),
     NeuronCell: cell_statistics,
     **dict.fromkeys(_ACTIVATIONS, activation_statistics),
     **dict.fromkeys(_KERAS_CELLS, keras_cell_statistics),

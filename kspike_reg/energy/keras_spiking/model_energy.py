@@ -17,6 +17,12 @@ from kspike_reg.network.graph import first_call, graph_of
 
 __all__ = ["ModelEnergy"]
 
+NO_KERAS_3 = (
+    "layers of KerasSpiking 0.3 fail in Keras 3 when they are built, since its RNN has no time_major; use "
+    "kspike_reg.neurons.LIF, or count a model of Keras 2 by keras_spiking.ModelEnergy, in a process in which "
+    "TF_USE_LEGACY_KERAS=1 is set before TensorFlow is imported"
+)
+
 
 class ModelEnergy(keras_spiking.ModelEnergy):
     """Estimate what a model costs on a device, from connections, neurons and mean activity.
@@ -30,10 +36,12 @@ class ModelEnergy(keras_spiking.ModelEnergy):
 
     **What counts** is one time step of one sample. Axis 1 of a tensor of three axes and more is time, whether its
     length is known or not, so a `Dense` layer on (batch, 20, 3) counts its kernel once and not 20 times; further axes
-    count. Gated layers count every gate: `4 n (n_in + n)` for LSTM and SLSTM, `3 n (n_in + n)` for GRU. A recurrent
-    layer updates `n` neurons; `Dense` and activations update one for each output unless they are linear. Layers that
-    only move, scale, add or average values count nothing. A layer called twice counts twice; a nested model counts as
-    its layers, unless its class is registered.
+    count. Convolutions take axis 1 as a place, as in KerasSpiking: tensors of as many axes as their inputs have time
+    there only if its length is open, or if a recurrent or TimeDistributed layer takes them. Gated layers count every
+    gate: `4 n (n_in + n)` for LSTM and SLSTM, `3 n (n_in + n)` for GRU. A recurrent layer updates `n` neurons; `Dense`,
+    convolutions and activations update one for each output unless they are linear. Layers that only move, scale, add
+    or average values count nothing. A layer called twice counts twice; a nested model counts as its layers, unless its
+    class is registered.
 
     **The rate unit.** KerasSpiking takes the mean size of a layer's input for a rate in Hz, since its spikes have
     height 1 / dt. The spikes of this package have height one, and its networks also emit real values. Therefore
@@ -77,6 +85,7 @@ class ModelEnergy(keras_spiking.ModelEnergy):
             raise InputError(
                 f"ModelEnergy: unknown activity {activity!r}; choose one of {', '.join(map(repr, ACTIVITIES))} or None"
             )
+        _refuse_keras_2(model)
         self.activity = activity
         self.graph = graph_of(model, "ModelEnergy")
         super().__init__(model, example_data)
@@ -93,10 +102,18 @@ class ModelEnergy(keras_spiking.ModelEnergy):
             A dictionary of "connections", "neurons" and "spiking", or some of them.
 
         Raises:
-            InputError: the layer has not been called, it is not registered, or its function returns a statistic of
-                another name.
+            InputError: no layer of Keras 3, or one that has not been called or is not registered, or whose function
+                returns a statistic of another name.
         """
+        _refuse_keras_2(layer)
+        if not isinstance(layer, keras.layers.Layer):
+            raise InputError(
+                f"ModelEnergy: cannot compute statistics for {layer!r} of class {type(layer).__name__}; expected a "
+                "layer of Keras"
+            )
         node = first_call(layer) if node is None else node
+        if node is None and isinstance(layer, keras_spiking.SpikingActivation):
+            raise InputError(f"ModelEnergy: the layer {layer.name!r} has not been called; {NO_KERAS_3}")
         if node is None:
             raise InputError(f"ModelEnergy: the layer {layer.name!r} has not been called; call it on a keras.Input")
         return statistics_of(call_of(node), cls.layer_stats_computers)
@@ -247,3 +264,12 @@ class ModelEnergy(keras_spiking.ModelEnergy):
         if 0 < dt < math.inf:
             return dt
         raise InputError(f"ModelEnergy: expected the time step dt in seconds, > 0, received {dt!r}")
+
+
+def _refuse_keras_2(thing: Any) -> None:
+    """Refuse models and layers of tf-keras, which share their names with those of Keras 3."""
+    if any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(thing).__mro__):
+        raise InputError(
+            f"ModelEnergy: {getattr(thing, 'name', thing)!r} is of Keras 2; build it with Keras 3, or count it by "
+            "keras_spiking.ModelEnergy"
+        )
