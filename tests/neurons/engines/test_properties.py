@@ -4,6 +4,7 @@ Weights and inputs lie on a grid, so that sums are exact in single precision and
 """
 
 import dataclasses
+import os
 
 import hypothesis
 import keras
@@ -23,7 +24,7 @@ pytestmark = torch_arrays
 BACKEND = keras.backend.backend()
 LAYERS = dict(SPIKING.items()) | dict(INTEGRATORS.items())
 # JAX compiles every case, which takes a second; the engines there are Keras's own loops.
-CASES = {"tensorflow": 200, "torch": 200, "jax": 10}[BACKEND]
+CASES = int(os.environ.get("PROPERTY_CASES", {"tensorflow": 200, "torch": 200, "jax": 10}[BACKEND]))
 
 INPUTS = ("float32", "float64", "float16", "int32", "int8", "bool")
 POLICIES = ("float32", "float32", "float64", "float64", "mixed_float16", "mixed_bfloat16")

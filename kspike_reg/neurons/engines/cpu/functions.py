@@ -129,8 +129,8 @@ def _sigmoid_float64(x):
 def _by_precision(single, double):
     """A function for compiled callers: `single` for a float32 argument, `double` otherwise."""
 
-    def function(x):
-        return double(x)
+    def function(x):  # where numba compiles nothing
+        return single(x) if isinstance(x, np.float32) else double(x)
 
     @overload(function)
     def choose(x):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numba import types
-from numba.extending import intrinsic
 
+from kspike_reg.neurons.engines.cpu import in_python
+from kspike_reg.neurons.engines.cpu.in_python import instruction
 from kspike_reg.neurons.engines.cpu.tile_functions import TileFunction
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def reverses(function: Callable) -> TileFunction:
     return TileFunction(function, (types.int64, 2, 3, 2, 1, 2, 3, 2, 2))
 
 
-@intrinsic
+@instruction(in_python.nothing)
 def widest_registers(typing: Any) -> tuple:
     """Let the loops of the function that calls this use the widest registers of the processor.
 

@@ -10,9 +10,10 @@ import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from kspike_reg.neurons.engines.cpu import in_python
+from kspike_reg.neurons.engines.cpu.in_python import instruction
 from kspike_reg.neurons.engines.cpu.vectors import VECTOR_BYTES
 
 __all__ = ["fence", "store"]
@@ -23,7 +24,7 @@ def _pointer(context, builder, kind, array, index):
     return builder.gep(context.make_array(kind)(context, builder, value=array).data, [index])
 
 
-@intrinsic
+@instruction(in_python.copy)
 def _copy(typing, source, source_start, target, target_start, size):
     """Copy `size` numbers between flat indices.
 
@@ -58,7 +59,7 @@ def _copy(typing, source, source_start, target, target_start, size):
     return signature, generate
 
 
-@intrinsic
+@instruction(in_python.nothing)
 def fence(typing: Any) -> tuple:
     """Wait until other threads can read the data of all earlier calls of `store`."""
 

@@ -72,11 +72,14 @@ class TileFunction:
             dtype: "float32" or "float64".
 
         Returns:
-            A `numba.cfunc`, which compiled loops take as an argument.
+            A `numba.cfunc`, which compiled loops take as an argument; where numba compiles nothing
+            (NUMBA_DISABLE_JIT), the Python function.
 
         Raises:
             numba.core.errors.NumbaError: numba cannot compile the function.
         """
+        if numba.config.DISABLE_JIT:
+            return self.function
         if dtype not in self.compiled:
             self.compiled[dtype] = uninterrupted(self._compile, dtype)
         return self.compiled[dtype]

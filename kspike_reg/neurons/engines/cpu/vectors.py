@@ -11,7 +11,9 @@ import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from kspike_reg.neurons.engines.cpu import in_python
+from kspike_reg.neurons.engines.cpu.in_python import instruction
 
 __all__ = ["BLOCK_ROWS", "BLOCK_VECTORS", "VECTOR_BYTES", "append_nonzero_terms", "block", "load_bits"]
 
@@ -35,7 +37,7 @@ def block(rows: int, vectors: int, listed: bool = False) -> Callable:
         The intrinsic.
     """
 
-    @intrinsic
+    @instruction(lambda *arguments: in_python.block(rows, _lanes_of(arguments[1]), vectors, listed, *arguments))
     def add_block(typing, fresh, left, row_step, term_step, terms, lists, line, right, columns, result, row, column):
         """Add the block of C-contiguous arrays whose first element is (row, column).
 
@@ -84,7 +86,7 @@ def block(rows: int, vectors: int, listed: bool = False) -> Callable:
     return add_block
 
 
-@intrinsic
+@instruction(lambda left, *rest: in_python.append_nonzero_terms(_lanes_of(left), BLOCK_ROWS, left, *rest))
 def append_nonzero_terms(
     typing: Any, left: Any, start: Any, row_step: Any, lists: Any, line: Any, count: Any, first: Any
 ) -> tuple:
@@ -135,7 +137,7 @@ def append_nonzero_terms(
     return signature, generate
 
 
-@intrinsic
+@instruction(in_python.load_bits)
 def load_bits(typing: Any, array: Any, index: Any) -> tuple:
     """The bits of a floating point number, as an integer.
 
@@ -156,6 +158,11 @@ def load_bits(typing: Any, array: Any, index: Any) -> tuple:
         return builder.load(builder.bitcast(builder.gep(data, [index]), pointer))
 
     return signature, generate
+
+
+def _lanes_of(array):
+    """The elements of an array that fit into a vector register."""
+    return VECTOR_BYTES // array.itemsize
 
 
 def _data(context, builder, kind, array):
