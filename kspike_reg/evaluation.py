@@ -12,6 +12,7 @@ from kspike_reg.errors import InputError
 from kspike_reg.network.graph import Graph, functional_of, graph_of
 from kspike_reg.network.physical import averaging_node, check_range, scaling_of, spread_at
 from kspike_reg.network.probes import ProbedModel, Record, Recording, record
+from kspike_reg.ragged import Ragged, buckets, mask_of
 from kspike_reg.typing import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ __all__ = ["Record", "Recording", "error_text", "evaluate", "predict", "records"
 
 
 def predict(
-    model: keras.Model, paths: "Paths", batch_size: int = 256, *, outside: str = "warn", return_spread: bool = False
+    model: keras.Model,
+    paths: "Paths",
+    batch_size: int = 256,
+    *,
+    outside: str = "warn",
+    return_spread: bool = False,
+    padded: bool = True,
 ) -> Any:
     """Predict the targets of `paths`.
 
@@ -32,17 +39,20 @@ def predict(
         outside: reaction to inputs outside the range that the model was trained on: "warn", "raise" or "ignore".
         return_spread: whether to return the spread of the population, see `network.physical.spread_at`, next to the
             prediction, from the same pass.
+        padded: whether to return one array; False returns a list with an array for each path, which needs less memory
+            where one path is much longer than the others.
 
     Returns:
-        Shape (n, T, outputs), in physical units; values beyond a path's length have no meaning. With
-        `return_spread` a pair of such arrays.
+        Shape (n, T, outputs), in physical units; values beyond a path's length have no meaning. Without `padded` a list
+        of arrays (steps of the path, outputs). With `return_spread` a pair of such arrays or lists.
 
     Raises:
         InputError: shapes that do not fit the model, inputs outside its range with `outside="raise"`, or a spread of a
             model without a `PopulationMean`.
     """
     prediction, spread, _ = _run(model, paths, batch_size, outside, return_spread)
-    return (prediction, spread) if return_spread else prediction
+    shown = [values.padded() if padded else values.each() for values in (prediction, spread) if values is not None]
+    return tuple(shown) if return_spread else shown[0]
 
 
 def evaluate(
@@ -74,26 +84,27 @@ def evaluate(
         InputError: a model without scaling, paths without targets, shapes that do not fit the model, or inputs
             outside its range with `outside="raise"`.
     """
-    if paths.targets is None:
+    if paths.ragged("targets") is None:
         raise InputError("evaluate: the paths have no targets to compare with; name the output columns")
     _, scaling = scaling_of(model)
-    if len(scaling.names) != paths.targets.shape[2]:
+    targets = paths.ragged("targets")
+    if len(scaling.names) != len(paths.target_names):
         raise InputError(
             f"evaluate: the model gives {len(scaling.names)} outputs ({', '.join(scaling.names)}), "
-            f"the paths have {paths.targets.shape[2]} targets ({', '.join(paths.target_names)})"
+            f"the paths have {len(paths.target_names)} targets ({', '.join(paths.target_names)})"
         )
     if simulate is None:
         prediction, _, rates = _run(model, paths, batch_size, outside)
     else:
         check_paths(model, paths, outside)
         found = simulate(model, paths)
-        prediction = found.outputs
+        prediction = Ragged.of(found.outputs, paths.lengths)
         rates = {name: float(spikes[paths.mask].mean()) for name, spikes in found.spikes.items()}
-    pair = paths.targets, prediction
+    pair = targets, prediction
     several = len(scaling.names) > 1
     return {
-        "errors": _by_space(scaling, *pair, paths.lengths),
-        **({"errors_by_output": _by_output(scaling, *pair, paths.lengths)} if several else {}),
+        "errors": _by_space(scaling, *pair),
+        **({"errors_by_output": _by_output(scaling, *pair)} if several else {}),
         "spike_rates": rates,
         "parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }
@@ -132,60 +143,68 @@ def error_text(error: float | None) -> str:
     return "undefined" if error is None else f"{error:.3e}"
 
 
-def _by_space(scaling, reference, prediction, lengths, output=slice(None)):
-    """Errors of all outputs, or of some."""
-    standardised = [scaling.standardise(values)[..., output] for values in (reference, prediction)]
+def _by_space(scaling, reference, prediction, output=slice(None)):
+    """Errors of all outputs, or of some, from the steps of all paths."""
+    physical = [values.with_rows(values.rows[:, output]) for values in (reference, prediction)]
+    standardised = [values.with_rows(scaling.standardise(values.rows)[:, output]) for values in (reference, prediction)]
     relative = (metrics.mean_relative_error, metrics.mean_pointwise_relative_error)
     squared = metrics.root_mean_squared_error
     return {
-        "standardised": _errors((*relative, squared), *standardised, lengths),
-        "physical": _errors((squared,), reference[..., output], prediction[..., output], lengths),
+        "standardised": _errors((*relative, squared), *standardised),
+        "physical": _errors((squared,), *physical),
     }
 
 
-def _by_output(scaling, reference, prediction, lengths):
+def _by_output(scaling, reference, prediction):
     return {
-        name: _by_space(scaling, reference, prediction, lengths, slice(number, number + 1))
+        name: _by_space(scaling, reference, prediction, slice(number, number + 1))
         for number, name in enumerate(scaling.names)
     }
 
 
-def _errors(measures, reference, prediction, lengths):
+def _errors(measures, reference, prediction):
     return {
-        metric.__name__: {steps: _error(metric, reference, prediction, steps, lengths) for steps in ("all", "last")}
+        metric.__name__: {steps: _error(metric, reference, prediction, steps) for steps in ("all", "last")}
         for metric in measures
     }
 
 
 def check_paths(model: keras.Model, paths: "Paths", outside: str, stacklevel: int = 4) -> None:
     """`network.physical.check_range` for paths of different lengths."""
-    # Each path's own first step replaces its padding.
-    own = np.where(paths.mask[..., None], paths.inputs, paths.inputs[:, :1])
-    check_range(model, own, outside, paths.labels, stacklevel=stacklevel)
+    inputs = paths.ragged("inputs").rows
+    check_range(model, inputs, outside, paths.labels, stacklevel=stacklevel, lengths=paths.lengths)
 
 
-def _error(metric, reference, prediction, steps, lengths):
+def _error(metric, reference, prediction, steps):
     try:
-        return metric(reference, prediction, steps, lengths=lengths)
+        return metric(reference, prediction, steps)
     except InputError:  # a denominator of zero: the number does not exist
         return None
 
 
 def _run(model, paths, batch_size, outside, with_spread=False):
-    """Predictions (n, T, outputs), their spread or None, and the spike rates of each spiking node, batch by batch."""
+    """Predictions and their spread or None, as `Ragged`, and the spike rates of each spiking node, batch by batch."""
     inputs = _checked(model, paths, outside)
     probed = _probed(model, with_spread)
-    parts, counts = [], dict.fromkeys(probed.wanted, 0.0)
-    batches = probed.in_batches([inputs], batch_size)
-    for start, found in zip(range(0, len(paths), batch_size), batches, strict=True):
-        parts.append([found["outputs"][0], *found.get("spread", ())])
-        for name, states in found["states"].items():
-            spikes = keras.ops.convert_to_numpy(states["spikes"])
-            counts[name] += np.sum(spikes[paths.mask[start : start + batch_size]], dtype=np.float64)
-    prediction, *spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-    wrong = ~np.isfinite(prediction) & paths.mask[..., None]
+    rows, order, counts = [], [], dict.fromkeys(probed.wanted, 0.0)
+    # A model of paths of one length takes no others.
+    groups = buckets(paths.lengths, paths.width) if model.input_shape[1] is None else None
+    for members, width in groups or [(np.arange(len(paths)), paths.width)]:
+        batches = probed.in_batches([inputs.batch(members, width)], batch_size)
+        for start, found in zip(range(0, len(members), batch_size), batches, strict=True):
+            mask = mask_of(paths.lengths[members[start : start + batch_size]], width)
+            rows.append([values[mask] for values in (found["outputs"][0], *found.get("spread", ()))])
+            for name, states in found["states"].items():
+                counts[name] += np.sum(keras.ops.convert_to_numpy(states["spikes"])[mask], dtype=np.float64)
+        order.append(members)
+    order = np.concatenate(order)
+    prediction, *spread = (
+        Ragged(np.concatenate(part), paths.lengths[order], paths.width).take(np.argsort(order))
+        for part in zip(*rows, strict=True)
+    )
+    wrong = ~np.isfinite(prediction.rows)
     if wrong.any():
-        path = np.argwhere(wrong)[0][0]
+        path = np.searchsorted(prediction.ends, np.argwhere(wrong)[0][0], side="right")
         raise InputError(
             f"path {paths.labels[path]!r}: the prediction is not finite; check that its inputs are in the units that "
             "the model was trained in"
@@ -228,23 +247,25 @@ class _Probed(ProbedModel):
 
 
 def _checked(model, paths, outside):
-    """The inputs of a model in physical units, zero in the padding, in the precision of Keras."""
-    features = model.input_shape[-1]
-    if paths.inputs.shape[2] != features:
+    """The inputs of a model in physical units, in its precision, as `Ragged`."""
+    features, rows = model.input_shape[-1], paths.ragged("inputs").rows
+    if rows.shape[1] != features:
         raise InputError(
-            f"the model takes {features} input{'s' * (features != 1)}, the paths have {paths.inputs.shape[2]} "
+            f"the model takes {features} input{'s' * (features != 1)}, the paths have {rows.shape[1]} "
             f"({', '.join(paths.input_names)})"
         )
     steps = model.input_shape[1]
-    if steps is not None and paths.inputs.shape[1] != steps:
-        raise InputError(f"the model takes paths of {steps} steps, the paths have {paths.inputs.shape[1]}")
+    if steps is not None and paths.width != steps:
+        raise InputError(f"the model takes paths of {steps} steps, the paths have {paths.width}")
+    double = keras.backend.standardize_dtype(model.inputs[0].dtype) == "float64"
     with np.errstate(over="ignore"):
-        inputs = np.where(paths.mask[..., None], paths.inputs, 0).astype(keras.config.floatx())
-    if not np.all(np.isfinite(inputs)):
+        inputs = paths.ragged("inputs").with_rows(rows.astype("float64" if double else keras.config.floatx()))
+    if not np.all(np.isfinite(inputs.rows)):
         # The output of a spiking network may be finite even if an input is infinite.
-        path, _, column = np.argwhere(~np.isfinite(inputs))[0]
+        step, column = np.argwhere(~np.isfinite(inputs.rows))[0]
+        path = np.searchsorted(inputs.ends, step, side="right")
         raise InputError(
-            f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.dtype}; "
+            f"path {paths.labels[path]!r}: {paths.input_names[column]} is too large for {inputs.rows.dtype}; "
             "check that it is in the unit that the model was trained in"
         )
     check_paths(model, paths, outside, stacklevel=6)

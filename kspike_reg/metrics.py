@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from kspike_reg.errors import InputError
 from kspike_reg.lazy import lazy
+from kspike_reg.ragged import Ragged, buckets
 
 # Keras metrics, imported when they are first asked for; the functions are needed without Keras.
 _HOMES = dict.fromkeys(
@@ -47,10 +48,10 @@ def mean_relative_error(
         InputError: shapes that do not fit, or a path whose reference is zero in all steps, where the ratio is
             undefined.
     """
-    reference, difference, counts = _prepare("mean_relative_error", reference, prediction, steps, lengths)
-    size = np.sqrt(np.sum(np.where(counts, reference, 0) ** 2, axis=(1, 2)))
+    reference, difference, _ = _prepare("mean_relative_error", reference, prediction, steps, lengths)
+    error, size = _norms(difference), _norms(reference)
     _refuse_zeros("mean_relative_error", size)
-    return float(np.mean(np.sqrt(np.sum(np.where(counts, difference, 0) ** 2, axis=(1, 2))) / size))
+    return float(np.mean(error / size))
 
 
 def mean_pointwise_relative_error(
@@ -71,14 +72,15 @@ def mean_pointwise_relative_error(
     """
     reference, difference, counts = _prepare("mean_pointwise_relative_error", reference, prediction, steps, lengths)
     if steps == "all":
-        counts[:, 0] = False
+        counts[reference.ends - reference.lengths] = False
     if not counts.any():
         raise InputError(
             "mean_pointwise_relative_error: the paths have no step but step 0, which does not count; give paths of two "
             "steps or more"
         )
-    _refuse_zeros("mean_pointwise_relative_error", reference[counts])
-    return float(np.mean(np.abs(difference[counts]) / np.abs(reference[counts])))
+    reference, difference = (values.rows[counts].ravel() for values in (reference, difference))
+    _refuse_zeros("mean_pointwise_relative_error", reference)
+    return float(np.mean(np.abs(difference) / np.abs(reference)))
 
 
 def root_mean_squared_error(
@@ -96,7 +98,7 @@ def root_mean_squared_error(
         InputError: shapes that do not fit.
     """
     _, difference, counts = _prepare("root_mean_squared_error", reference, prediction, steps, lengths)
-    return float(np.sqrt(np.mean(difference[counts] ** 2)))
+    return float(np.sqrt(np.mean(difference.rows[counts].ravel() ** 2)))
 
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
@@ -116,7 +118,27 @@ def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def _prepare(metric, reference, prediction, steps, lengths):
-    """Reference, difference and which values count, each (n, T, outputs)."""
+    """Reference and difference as `Ragged`, zero at steps that do not count, and which rows count."""
+    if isinstance(reference, Ragged):  # of `evaluation`, where padding would take too much memory
+        lengths, width = reference.lengths, reference.width
+        reference, prediction = reference.rows, prediction.rows
+    else:
+        reference, prediction, lengths = _arrays(metric, reference, prediction, lengths)
+        width = reference.shape[1]
+        reference, prediction = (Ragged.of(array, lengths).rows for array in (reference, prediction))
+    if steps == "all":
+        counts = np.ones(len(reference), dtype=bool)
+    elif steps == "last":
+        counts = np.zeros(len(reference), dtype=bool)
+        counts[np.cumsum(lengths) - 1] = True
+    else:
+        raise InputError(f"{metric}: expected steps to be 'all' or 'last', received {steps!r}")
+    pair = (np.where(counts[:, None], values, 0) for values in (reference, reference - prediction))
+    return *(Ragged(values, lengths, width) for values in pair), counts
+
+
+def _arrays(metric, reference, prediction, lengths):
+    """Arrays (n, T, outputs) of doubles, and the lengths of the paths."""
     reference, prediction = (np.asarray(array, dtype=np.float64) for array in (reference, prediction))
     if reference.shape != prediction.shape or reference.ndim not in (2, 3) or reference.size == 0:
         raise InputError(
@@ -135,14 +157,15 @@ def _prepare(metric, reference, prediction, steps, lengths):
         raise InputError(
             f"{metric}: expected {len(reference)} whole lengths from 1 to {reference.shape[1]}, received {lengths}"
         )
-    position = np.arange(reference.shape[1])
-    if steps == "all":
-        counts = position < lengths[:, None]
-    elif steps == "last":
-        counts = position == lengths[:, None] - 1
-    else:
-        raise InputError(f"{metric}: expected steps to be 'all' or 'last', received {steps!r}")
-    return reference, reference - prediction, np.repeat(counts[..., None], reference.shape[2], axis=2)
+    return reference, prediction, lengths
+
+
+def _norms(values):
+    """The Euclidean norm of each path, over its steps and outputs, shape (n,)."""
+    norms = np.empty(len(values))
+    for paths, width in buckets(values.lengths, values.width):
+        norms[paths] = np.sqrt(np.sum(values.batch(paths, width) ** 2, axis=(1, 2)))
+    return norms
 
 
 def _refuse_zeros(metric, denominators):

@@ -1,5 +1,8 @@
 """Physical units in and out of a model: scaling as layers, which are saved with the model.
 
+Where a quantity lies far from zero relative to its deviation, such as seconds since 1970, its mean is subtracted in
+double precision: single precision would round away what the network was trained on.
+
 The range that a network was trained on is saved with them, and a model in physical units checks its inputs against it.
 """
 
@@ -21,9 +24,12 @@ from kspike_reg.neurons.population import PopulationMean
 from kspike_reg.typing import Tensor
 
 __all__ = [
-    "OUTSIDE", "PhysicalModel", "Standardise", "averaging_node", "check_range", "in_physical_units", "scaling_of",
-    "spread_at",
+    "OUTSIDE", "PhysicalModel", "Standardise", "averaging_node", "check_range", "in_physical_units", "require_single",
+    "scaling_of", "spread_at",
 ]  # fmt: skip
+
+# Distance from zero, in deviations, beyond which single precision moves a standardised value by more than 2.4e-4.
+FAR = 2.0**12
 
 
 @keras.saving.register_keras_serializable("kspike_reg")
@@ -32,7 +38,7 @@ class Standardise(keras.layers.Layer):
 
     `keras.layers.Normalization` does the same but has no names and replaces deviations below 1e-7, which small strains
     may have, by 1e-7. Physical numbers exceed the range of half precision, so the layer computes in the precision of
-    variables.
+    variables; with dtype="float64" in double precision, which JAX must be told to allow.
 
     Args:
         mean, deviation: one number for each quantity, in its units; deviations > 0.
@@ -84,6 +90,12 @@ class Standardise(keras.layers.Layer):
                 f"Standardise: expected {len(self.names)} quantities on the last axis ({', '.join(self.names)}), "
                 f"received an input of shape {tuple(input_shape)}"
             )
+        if self.compute_dtype == "float64" and not _has_double_precision():
+            raise InputError(
+                f"Standardise: {', '.join(self.names)} must be scaled in double precision, because values lie more "
+                f"than {FAR:.0f} deviations from zero, and JAX computes in single precision; set the environment "
+                "variable JAX_ENABLE_X64=1, use another backend of Keras, or subtract an offset from the data"
+            )
 
     def call(self, inputs: Tensor) -> Tensor:
         mean = ops.convert_to_tensor(self.mean, dtype=self.compute_dtype)
@@ -106,6 +118,31 @@ class Standardise(keras.layers.Layer):
             "lower": self.lower,
             "upper": self.upper,
         }
+
+
+def _has_double_precision():
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return bool(jax.config.jax_enable_x64)
+
+
+def require_single(layer: "Standardise", caller: str) -> None:
+    """Refuse a scaling in double precision where numbers will be in single precision.
+
+    Args:
+        layer: of a model that is to run elsewhere.
+        caller: named in the message.
+
+    Raises:
+        InputError: the layer computes in double precision.
+    """
+    if layer.compute_dtype == "float64":
+        raise InputError(
+            f"{caller}: {', '.join(layer.names)} lie so far from zero that they are scaled in double precision, which "
+            "is lost elsewhere; subtract an offset from the data and train again"
+        )
 
 
 def _are_ranges(lower, upper, count):
@@ -146,11 +183,36 @@ class PhysicalModel(keras.Model):
         """
         arrays = [array for array in keras.tree.flatten(x) if hasattr(array, "__array__")]
         check_range(self, arrays[0] if arrays else None, outside)
+        if len(arrays) == 1 and keras.backend.standardize_dtype(self.inputs[0].dtype) == "float64":
+            # Keras rounds arrays of doubles to its default precision, but no data set of ours.
+            size = args[0] if args else kwargs.pop("batch_size", None)
+            x, args = _Slices(np.asarray(arrays[0], dtype=np.float64), size or 32), (None, *args[1:])
         if not return_spread:
             return super().predict(x, *args, **kwargs)
         if self not in _WITH_SPREAD:
             _WITH_SPREAD[self] = _WithSpread(graph_of(self, "predict"))
         return tuple(_WITH_SPREAD[self].predict(x, *args, **kwargs))
+
+
+class _Slices(keras.utils.PyDataset):
+    """An array in batches, in its own precision."""
+
+    def __init__(self, array: np.ndarray, batch_size: int) -> None:
+        super().__init__()
+        self.array, self.batch_size = array, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.array) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+        return (self.array[index * self.batch_size : (index + 1) * self.batch_size],)
+
+
+def _precision_of(scaling: Any) -> str | None:
+    """The dtype of a `Standardise` layer: double precision where values lie far from zero, else that of Keras."""
+    ends = [scaling.mean, *(side for side in (scaling.lower, scaling.upper) if side is not None)]
+    far = np.max(np.abs(ends), axis=0) > FAR * np.asarray(scaling.deviation)
+    return "float64" if far.any() else None
 
 
 # The old .h5 format names the class of a model without its package.
@@ -167,9 +229,10 @@ def in_physical_units(model: keras.Model, inputs: Any, targets: Any) -> Physical
 
     Returns:
         An uncompiled `PhysicalModel` from (batch, time, features) to (batch, time, outputs), with weights of its own.
+        Where a quantity lies thousands of deviations from zero, its side is in double precision.
 
     Raises:
-        InputError: another kind of model, or several inputs or outputs.
+        InputError: another kind of model, several inputs or outputs, or double precision where JAX does not allow it.
     """
     functional = functional_of(model, "in_physical_units")
     if len(functional.inputs) != 1 or len(functional.outputs) != 1:
@@ -185,15 +248,16 @@ def in_physical_units(model: keras.Model, inputs: Any, targets: Any) -> Physical
         return copies[id(layer)][1]
 
     (symbol,) = functional.inputs
-    start = keras.Input(symbol.shape[1:], dtype=symbol.dtype, name="physical_inputs")
-    standardised = Standardise(**asdict(inputs), name="standardise")(start)
+    precision = _precision_of(inputs)
+    start = keras.Input(symbol.shape[1:], dtype=precision or symbol.dtype, name="physical_inputs")
+    standardised = Standardise(**asdict(inputs), dtype=precision, name="standardise")(start)
     # Keras's own walk keeps nested models nested, layers called twice shared, and the arguments of every call.
     structure = keras.tree.pack_sequence_as(functional.input, [standardised])
     (output,) = keras.tree.flatten(functional._run_through_graph(structure, operation_fn=copy_of))
     for layer, copy in copies.values():
         if isinstance(layer, keras.layers.Layer):
             copy.set_weights(layer.get_weights())
-    restored = Standardise(**asdict(targets), invert=True, name="restore")(output)
+    restored = Standardise(**asdict(targets), invert=True, dtype=_precision_of(targets), name="restore")(output)
     return PhysicalModel(start, restored, name=model.name)
 
 
@@ -261,7 +325,12 @@ class _WithSpread(GraphModel):
 
 
 def check_range(
-    model: keras.Model, values: Any, outside: str, labels: Sequence[Any] | None = None, stacklevel: int = 3
+    model: keras.Model,
+    values: Any,
+    outside: str,
+    labels: Sequence[Any] | None = None,
+    stacklevel: int = 3,
+    lengths: np.ndarray | None = None,
 ) -> None:
     """Look for inputs outside the range that a network was trained on, and say by how much they leave it.
 
@@ -271,6 +340,8 @@ def check_range(
         outside: what to do about such inputs, a name in `OUTSIDE`.
         labels: one label for each path; None numbers them.
         stacklevel: of the warning, see `warnings.warn`; 3 blames the caller's caller.
+        lengths: steps of each path; with these `values` are the steps of all paths one after the other, shape (sum of
+            lengths, features).
 
     Raises:
         InputError: another word for `outside`, or inputs outside where they are to raise.
@@ -281,12 +352,20 @@ def check_range(
     if outside == "ignore" or values is None or scaling is None or scaling.lower is None:
         return
     values = np.asarray(ops.convert_to_numpy(values), dtype=np.float64)
-    if values.ndim == 2:  # Keras takes a single feature without its axis
-        values = values[..., None]
-    if values.ndim != 3 or values.shape[2] != len(scaling.names):
-        return  # Keras refuses it
-    ranges = zip(scaling.names, np.moveaxis(values, 2, 0), scaling.lower, scaling.upper, strict=True)
-    remarks = [remark for quantity in ranges if (remark := _remark(*quantity, labels or range(len(values))))]
+    if lengths is None:
+        if values.ndim == 2:  # Keras takes a single feature without its axis
+            values = values[..., None]
+        if values.ndim != 3:
+            return  # Keras refuses it
+        lengths = np.full(values.shape[0], values.shape[1])
+        values = values.reshape(-1, values.shape[2])
+    if values.shape[1] != len(scaling.names) or len(values) == 0:
+        return  # likewise
+    epsilon = float(np.finfo(scaling.compute_dtype).eps)
+    ranges = zip(scaling.names, values.T, scaling.lower, scaling.upper, strict=True)
+    remarks = [
+        remark for quantity in ranges if (remark := _remark(*quantity, lengths, labels or range(len(lengths)), epsilon))
+    ]
     if remarks:
         OUTSIDE[outside](
             f"inputs outside the range that the network was trained on, where it extrapolates: {'; '.join(remarks)}",
@@ -294,19 +373,21 @@ def check_range(
         )
 
 
-def _remark(name, values, lower, upper, labels):
-    """How far a quantity, shape (paths, steps), leaves its range, or nothing where it does not."""
+def _remark(name, values, lower, upper, lengths, labels, epsilon):
+    """How far a quantity, given at the steps of all paths, leaves its range, or nothing where it does not."""
     excess = np.maximum(lower - values, values - upper)
-    # Each time that a number passes through single precision, as networks take it, it moves by half an epsilon at
+    # Each time that a number passes through the precision in which the network takes it, it moves by half an epsilon at
     # most. Four times: it is stored, a unit's factor is, their product is, and one to spare.
-    rounding = 2 * np.finfo(np.float32).eps * max(abs(lower), abs(upper))
+    rounding = 2 * epsilon * max(abs(lower), abs(upper))
     leaves = ~(excess <= rounding)  # NaN lies in no range
     if not leaves.any():
         return None
-    path, step = np.unravel_index(np.argmax(excess), excess.shape)
-    beyond = excess[path, step]
+    ends = np.cumsum(lengths)
+    step = np.argmax(excess)
+    path = int(np.searchsorted(ends, step, side="right"))
+    paths = np.unique(np.searchsorted(ends, np.flatnonzero(leaves), side="right"))
     return (
-        f"{name} reaches {values[path, step]:g} in path {labels[path]!r}, {beyond:.3g} beyond {lower:g} to {upper:g} "
-        f"({beyond / (upper - lower):.3g} of that range's width), and leaves it in {leaves.any(axis=1).sum()} of "
-        f"{len(values)} paths"
+        f"{name} reaches {values[step]:g} in path {labels[path]!r}, {excess[step]:.3g} beyond {lower:g} to {upper:g} "
+        f"({excess[step] / (upper - lower):.3g} of that range's width), and leaves it in {len(paths)} of "
+        f"{len(lengths)} paths"
     )

@@ -16,7 +16,7 @@ from kspike_reg.bridges.nir.neurons import nodes_of, numbers_of, require_finite,
 from kspike_reg.bridges.nir.parameters import FORMS, STEP
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE, graph_of
-from kspike_reg.network.physical import PhysicalModel, Standardise
+from kspike_reg.network.physical import PhysicalModel, Standardise, require_single
 from kspike_reg.neurons.population import PopulationMean
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING, kind_of_layer
 
@@ -172,6 +172,7 @@ def matrix_of(layer: keras.layers.Layer, width: int) -> tuple[NDArray, NDArray |
     if isinstance(layer, PopulationMean):
         group = width // layer.outputs
         return np.kron(np.eye(layer.outputs), np.full((1, group), 1 / group)), None
+    require_single(layer, "NIR")
     mean, deviation = np.array(layer.mean, "float64"), np.array(layer.deviation, "float64")
     return (np.diag(deviation), mean) if layer.invert else (np.diag(1 / deviation), -mean / deviation)
 
