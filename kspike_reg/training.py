@@ -19,12 +19,13 @@ import numpy as np
 
 from kspike_reg.errors import InputError
 from kspike_reg.files import sync
+from kspike_reg.ragged import Ragged, buckets
 from kspike_reg.snapshots import SNAPSHOT, ResumeWarning, Snapshot, forget, sessions
 
 __all__ = ["ResumeWarning", "fit", "forget", "read_history", "sessions"]
 
-# Inputs (n, T, features), targets (n, T, outputs) and, optionally, weights (n, T).
-Arrays: TypeAlias = tuple[np.ndarray, ...]
+# Inputs (n, T, features), targets (n, T, outputs) and, optionally, weights (n, T); or the same without padding.
+Arrays: TypeAlias = tuple[np.ndarray | Ragged, ...]
 
 
 def fit(
@@ -46,7 +47,8 @@ def fit(
     Args:
         model: a compiled network on standardised data.
         training, validation: tuples (inputs, targets) or (inputs, targets, weights), with arrays of shape
-            (n, T, features), (n, T, outputs) and (n, T); weight zero marks padding.
+            (n, T, features), (n, T, outputs) and (n, T); weight zero marks padding. Or with `ragged.Ragged`;
+            where lengths differ much, a batch then holds paths of similar length, see `ragged.buckets`.
         folder: an existing folder for `history.csv` and, until `forget` is called, `snapshot.npz` and the snapshot
             before it.
         epochs: in total, those of earlier, killed runs included.
@@ -76,7 +78,7 @@ def fit(
     if done < epochs and not snapshot.out_of_patience(done):
         model.fit(
             batches,
-            validation_data=validation,
+            validation_data=_in_batches(validation, batch_size),
             validation_batch_size=batch_size,
             initial_epoch=done,
             epochs=epochs,
@@ -130,32 +132,54 @@ def read_history(file: str | os.PathLike) -> dict[str, list[float]]:
         raise InputError(f"{file}: cannot be read as the history of a training: {error}") from error
 
 
+def _in_batches(arrays, batch_size):
+    """Validation data as Keras takes them: arrays as they are, paths without padding in batches of similar length."""
+    return Batches(arrays, batch_size, None) if isinstance(arrays[0], Ragged) else arrays
+
+
 class Batches(keras.utils.PyDataset):
     """The training set in batches, in an order that depends on the seed and on the number of the epoch.
 
     Args:
         arrays: inputs, targets and, optionally, weights, as in `fit`.
         batch_size: paths per batch.
-        seed: of the order.
+        seed: of the order; None leaves the paths in theirs.
     """
 
-    def __init__(self, arrays: Arrays, batch_size: int, seed: int) -> None:
+    def __init__(self, arrays: Arrays, batch_size: int, seed: int | None) -> None:
         super().__init__()
         self.arrays = arrays
         self.batch_size = batch_size
         self.seed = seed
+        first = arrays[0]
+        whole = [(np.arange(len(first)), 0)]  # arrays are not padded further
+        self.groups = buckets(first.lengths, first.width) if isinstance(first, Ragged) else whole
         self.shuffle(0)
 
     def shuffle(self, epoch: int) -> None:
         """Set the order of an epoch, counted from zero."""
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.arrays[0]))
+        generator = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        batches = []
+        for members, width in self.groups:
+            order = members if generator is None else members[generator.permutation(len(members))]
+            starts = range(0, len(order), self.batch_size)
+            batches += [(order[start : start + self.batch_size], width) for start in starts]
+        if len(self.groups) > 1:
+            if generator is not None:
+                batches = [batches[index] for index in generator.permutation(len(batches))]
+            # Keras takes a length that the first two batches share for that of all.
+            other = next(index for index, (_, width) in enumerate(batches) if width != batches[0][1])
+            batches[1], batches[other] = batches[other], batches[1]
+        self.batches = batches
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size)
+        return len(self.batches)
 
-    def __getitem__(self, index: int) -> Arrays:
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        return tuple(array[chosen] for array in self.arrays)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        chosen, width = self.batches[index]
+        return tuple(
+            array.batch(chosen, width) if isinstance(array, Ragged) else array[chosen] for array in self.arrays
+        )
 
 
 class Clock(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ import numpy as np
 
 from kspike_reg import datasets
 from kspike_reg.errors import InputError, require_whole
+from kspike_reg.ragged import buckets
 
 if TYPE_CHECKING:
     import keras
@@ -170,9 +171,10 @@ class Configuration:
             "kind", "units", "population", "depth", "surrogate", "reset", "readout", "decay", "threshold",
             "readout_decay", "seed",
         )  # fmt: skip
-        widths = {"features": training.inputs.shape[2], "outputs": training.targets.shape[2]}
+        widths = {"features": len(training.input_names), "outputs": len(training.target_names)}
         model = build(**{name: getattr(self, name) for name in names}, **widths)
-        updates = self.epochs * -(-len(training) // self.batch_size)
+        groups = buckets(training.lengths, training.width)
+        updates = self.epochs * sum(-(-len(members) // self.batch_size) for members, _ in groups)
         compile_for_regression(model, self._learning_rate(updates), self.weight_decay, self.clipping)
         return model
 
@@ -202,11 +204,16 @@ class Configuration:
         """
         if mask.all() and self.loss_weighting == "uniform" and self.last_step_weight == 1:
             return None
+        weights = self.relative_weights(targets, mask)
+        # So that the learning rate and the clipping mean the same for every weighting.
+        return weights / weights[mask].mean()
+
+    def relative_weights(self, targets: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The weights of the steps relative to one another, see `weights`; the same whatever the other paths are."""
         weights = mask.astype(np.float64)
         last = np.arange(mask.shape[1]) == mask.sum(axis=1, keepdims=True) - 1
         weights[last] *= self.last_step_weight
         if self.loss_weighting == "relative":
             squares = np.sum(np.where(mask, np.mean(targets**2, axis=2), 0), axis=1) / mask.sum(axis=1)
             weights /= np.maximum(squares, LEAST_MEAN_SQUARE)[:, None]
-        # So that the learning rate and the clipping mean the same for every weighting.
-        return weights / weights[mask].mean()
+        return weights

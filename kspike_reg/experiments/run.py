@@ -20,6 +20,7 @@ from kspike_reg.experiments.locking import locked
 from kspike_reg.files import prepare_folder, replacing, write_json
 from kspike_reg.network.physical import in_physical_units
 from kspike_reg.network.saving import load, save
+from kspike_reg.ragged import buckets, mask_of
 
 __all__ = ["claim", "environment", "is_complete", "recorded_configuration", "run"]
 
@@ -117,7 +118,7 @@ def _train(
     if [session["environment"] for session in sessions] != [json.loads(json.dumps(now))]:
         metrics["training"]["sessions"] = sessions
     plotting.save(plotting.loss_curves(history), folder / "loss.png")
-    predictions = plotting.path_predictions(test, predict(trained, test, outside="ignore"))
+    predictions = plotting.path_predictions(test, predict(trained, test, outside="ignore", padded=False))
     plotting.save(predictions, folder / "predictions.png")
     return metrics
 
@@ -145,13 +146,28 @@ def _arrays(
     paths: datasets.Paths,
     inputs: datasets.Standardiser,
     targets: datasets.Standardiser,
-) -> tuple[np.ndarray, ...]:
-    """Return standardised (inputs, targets), and weights where the steps do not count equally."""
-    arrays = [inputs.standardise(paths.inputs), targets.standardise(paths.targets)]
-    # Padding may be NaN, and NaN times a weight of zero is NaN.
-    arrays = [np.where(paths.mask[..., None], array, 0.0) for array in arrays]
-    weights = configuration.weights(arrays[1], paths.mask)
-    return tuple(array.astype(keras.config.floatx()) for array in arrays + [weights] * (weights is not None))
+) -> training.Arrays:
+    """Return standardised (inputs, targets), and weights where the steps do not count equally.
+
+    They are arrays, zero in the padding, or without padding where lengths differ so much that it would fill the memory.
+    """
+    kind = keras.config.floatx()
+    sides = [
+        values.with_rows(scaling.standardise(values.rows))
+        for values, scaling in ((paths.ragged("inputs"), inputs), (paths.ragged("targets"), targets))
+    ]
+    groups = buckets(paths.lengths, paths.width)
+    if len(groups) == 1:
+        arrays = [side.batch(*groups[0]) for side in sides]
+        weights = configuration.weights(arrays[1], paths.mask)
+        return tuple(array.astype(kind) for array in arrays + [weights] * (weights is not None))
+    weights = np.empty(len(sides[0].rows))
+    for members, width in groups:
+        mask = mask_of(paths.lengths[members], width)
+        of_members = np.isin(np.repeat(np.arange(len(paths)), paths.lengths), members)
+        weights[of_members] = configuration.relative_weights(sides[1].batch(members, width), mask)[mask]
+    sides.append(sides[0].with_rows(weights / weights.mean()))
+    return tuple(side.with_rows(side.rows.astype(kind)) for side in sides)
 
 
 def _describe(sets: Sequence[datasets.Paths]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from kspike_reg.plotting.style import (
     Picture,
     index_of,
     label_of,
+    one_path,
     own_axes,
     spread_out,
     styles,
@@ -42,7 +43,7 @@ def path_predictions(
 
     Args:
         paths: `datasets.Paths` with targets.
-        prediction: shape (n, T, outputs), in the units of the targets.
+        prediction: shape (n, T, outputs), in the units of the targets, or a list with an array for each path.
         count: number of paths, spread evenly over the range of the largest value of the first target.
         axes: matplotlib axes, shape (outputs, 2), to draw on; None makes a figure.
         feature: index or name of the input for the second column.
@@ -60,10 +61,11 @@ def path_predictions(
         axes = figure.subplots(outputs, 2, squeeze=False, sharey="row")
     for row, name in enumerate(paths.target_names):
         for colour, path in zip(cycle(COLOURS), spread_out(paths, count), strict=False):
-            steps = slice(0, paths.lengths[path])
-            for column, across in enumerate((paths.steps[path, steps], paths.inputs[path, steps, feature])):
-                axes[row, column].plot(across, paths.targets[path, steps, row], color=colour, linewidth=1)
-                axes[row, column].plot(across, prediction[path, steps, row], "o--", color=colour, markersize=4)
+            steps, inputs, targets = one_path(paths, path)
+            for column, across in enumerate((steps, inputs[:, feature])):
+                axes[row, column].plot(across, targets[:, row], color=colour, linewidth=1)
+                predicted = prediction[path][: len(steps), row]
+                axes[row, column].plot(across, predicted, "o--", color=colour, markersize=4)
         axes[row, 0].set(xlabel="step", ylabel=label_of(name, paths.units))
         axes[row, 1].set(xlabel=label_of(paths.input_names[feature], paths.units))
         for panel in axes[row]:

@@ -33,6 +33,7 @@ __all__ = [
     "Picture",
     "index_of",
     "label_of",
+    "one_path",
     "own_axes",
     "plain_numbers",
     "save",
@@ -100,8 +101,16 @@ def styles(start: int = 0) -> Iterator[dict[str, str]]:
 
 def spread_out(paths: PathsLike, count: int, output: int = 0) -> np.ndarray:
     """Return indices of paths, spread evenly over the range of the largest value of a target."""
-    by_size = np.argsort(np.max(np.abs(np.where(paths.mask, paths.targets[..., output], 0)), axis=1))
+    targets = paths.ragged("targets")
+    largest = np.maximum.reduceat(np.abs(targets.rows[:, output]), targets.ends - targets.lengths)
+    by_size = np.argsort(largest)
     return by_size[np.unique(np.linspace(0, len(paths) - 1, count).round().astype(int))]
+
+
+def one_path(paths: PathsLike, path: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return steps (T,), inputs (T, features) and targets (T, outputs) of a path, without its padding."""
+    sides = (paths.ragged(side).take([path]).rows for side in ("steps", "inputs", "targets"))
+    return tuple(sides)
 
 
 def index_of(caller: str, names: Sequence[str], quantity: int | str) -> int:

@@ -36,10 +36,13 @@ def run(options: argparse.Namespace) -> None:
     model = saving.load(options.model)
     paths = read_inputs(model, options.input, options)
     with warnings_in_one_line(options.name):
-        values = evaluation.predict(model, paths, outside=options.outside, return_spread=options.spread)
+        values = evaluation.predict(model, paths, outside=options.outside, return_spread=options.spread, padded=False)
     names = physical.scaling_of(model)[1].names
     if options.spread:
-        names, values = [*names, *(f"{name}_spread" for name in names)], np.concatenate(values, axis=-1)
+        names, values = (
+            [*names, *(f"{name}_spread" for name in names)],
+            [np.concatenate(pair, axis=-1) for pair in zip(*values, strict=True)],
+        )
     with files.replacing(options.output) as partial:
         datasets.write_csv(partial, paths, values, names, **order_of(options))
     # Next to the paths themselves the message would be one of their lines.
