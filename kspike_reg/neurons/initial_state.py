@@ -63,7 +63,9 @@ def _fit(cell, name, state, batch, stateful):
 
         rows = tf.shape(state)[0]
         fits = tf.equal(rows, batch)
-        tf.debugging.Assert(fits if stateful else fits | tf.equal(rows, 1), [_message(cell, name, shape, stateful)])
+        fits = fits if stateful else fits | tf.equal(rows, 1)
+        with tf.control_dependencies([tf.debugging.Assert(fits, [_message(cell, name, shape, stateful)])]):
+            state = tf.identity(state)
     return ops.broadcast_to(state, (batch, cell.units))
 
 

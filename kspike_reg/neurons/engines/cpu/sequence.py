@@ -150,7 +150,8 @@ class Sequence:
                 initial_gradient[:, group] = group_gradient
 
         _run_parts(outputs_gradient.size, batch, from_residuals if len(residuals) else from_inputs)
-        return inputs_gradient, *(parts.sum(axis=0) for parts in sums), initial_gradient
+        with np.errstate(over="ignore", invalid="ignore"):  # as in the loops
+            return inputs_gradient, *(parts.sum(axis=0) for parts in sums), initial_gradient
 
     @property
     def _indices(self):
