@@ -22,6 +22,8 @@ import keras
 
 __all__ = ["limit", "share", "uninterrupted"]
 
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
 
 class Helpers:
     """Threads that wait for jobs.
@@ -182,7 +184,7 @@ def _quota():
     """The processors whose time a Linux container grants, rounded up."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # control groups, version 2 or 1
         try:
-            quota, period = " ".join(Path("/sys/fs/cgroup", name).read_text() for name in names).split()
+            quota, period = " ".join((CONTROL_GROUP / name).read_text() for name in names).split()
             if int(quota) > 0:
                 return math.ceil(int(quota) / int(period))
         except (OSError, ValueError):  # no such file, or no limit, "max"

@@ -3,6 +3,7 @@
 A loop that receives its functions as pointers is compiled once for all neurons.
 """
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 
 from kspike_reg.neurons.engines.cpu.machine_code import MachineCodeCache
@@ -52,6 +54,12 @@ def entry(function: Callable) -> Callable:
     return function
 
 
+if hasattr(os, "register_at_fork"):
+    # A process that forks while another thread compiles waits for it; the child could never compile anything.
+    lock = global_compiler_lock
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
+
 class TileFunction:
     """A function on the buffers of a tile, as machine code for single or double precision.
 
@@ -81,8 +89,13 @@ class TileFunction:
         if numba.config.DISABLE_JIT:
             return self.function
         if dtype not in self.compiled:
-            self.compiled[dtype] = uninterrupted(self._compile, dtype)
+            uninterrupted(self._ensure, dtype)
         return self.compiled[dtype]
+
+    def _ensure(self, dtype):
+        with global_compiler_lock:  # threads whose caller was interrupted do not compile once more
+            if dtype not in self.compiled:
+                self.compiled[dtype] = self._compile(dtype)
 
     def _compile(self, dtype):
         number = numba.from_dtype(np.dtype(dtype))
