@@ -9,7 +9,7 @@ TESTABLE = $(VENV)/.test-$(EXTRAS)
 EPOCHS ?= 150
 RUN ?= runs/elasticity
 
-.PHONY: demo test test-loihi tutorials lint docs clean
+.PHONY: demo test nightly test-loihi tutorials lint docs clean
 
 # LIF, 3 x 128, on ramps of five steps; the modern recipe gets there in a tenth of the paper's epochs.
 demo: $(VENV)/.demo
@@ -18,6 +18,10 @@ demo: $(VENV)/.demo
 test: $(TESTABLE)
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--deselect tests/test_tutorials.py::test_a_tutorial_runs_and_its_key_numbers_hold
+
+# Every attack on the package, the hours of it: signals at 50 moments of each command, thousands of drawn cases.
+nightly: $(TESTABLE)
+	$(VENV)/bin/python profiling/reliability.py
 
 # Runs every notebook and compares its key numbers: minutes, so apart from the tests.
 tutorials: $(VENV)/.tutorials
