@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "profiling"))
+sys.path.append(str(Path(__file__).parents[1] / "profiling"))
 
 import reliability
 
+ROOT = Path(__file__).parents[1]
 RECORDS = [
     json.loads((ROOT / "docs" / "reliability" / f"{name}.json").read_text()) for name in ("attacks", "mutations")
 ]

@@ -1,7 +1,7 @@
 """Engines run a layer over whole paths; the first one that supports a call runs it.
 
     compiled   loops in machine code with a hand-written backward pass (`engines.cpu`): TensorFlow and PyTorch on a
-               CPU, in single and double precision
+               CPU, in single and double precision; other derivatives by the backend's operations
     unrolled   the backend's operations, laid out step by step when the graph is built; automatic differentiation
     loop       the backend's operations in a symbolic loop; automatic differentiation; supports every call
 
@@ -41,7 +41,7 @@ def set_engine(name: str | None) -> None:
     Example:
 
     ```python
-    kspike_reg.neurons.set_engine("loop")  # gradients of gradients, or a graph to export
+    kspike_reg.neurons.set_engine("loop")  # until set_engine(None)
     ```
     """
     global _forced

@@ -52,7 +52,7 @@ class Result(NamedTuple):
 class Engine(ABC):
     """Runs a layer over whole paths.
 
-    Outputs, states and first derivatives are those of `keras.layers.RNN(cell)`; a call for which that does not hold
+    Outputs, states and derivatives are those of `keras.layers.RNN(cell)`; a call for which that does not hold
     must be refused.
 
     Attributes:
