@@ -8,7 +8,7 @@ import numpy as np
 
 from kspike_reg.errors import InputError
 from kspike_reg.network.graph import IDLE
-from kspike_reg.network.physical import Standardise, require_single
+from kspike_reg.network.physical import Standardise
 from kspike_reg.neurons.population import PopulationMean
 
 __all__ = ["CONVERSIONS", "NEURONS", "SEVERAL", "array_of"]
@@ -100,7 +100,6 @@ def _standardise(builder, node, layer):
 
     That is (x - mean) * (1 / deviation), and x * deviation + mean for the inverse.
     """
-    require_single(layer, "Nengo")
     mean, deviation = np.array(layer.mean, "float32"), np.array(layer.deviation, "float32")
     if layer.invert:
         return _rates(builder, node, "linear", len(mean), deviation, mean)
