@@ -13,13 +13,13 @@ import pytest
 from keras import layers
 
 from kspike_reg.neurons.registry import INTEGRATORS, SPIKING
-from oracles.backend import numpy_of, torch_arrays
+from oracles.backend import double_precision, numpy_of, torch_arrays
 from oracles.weights import assign, draw_on_a_grid
 
 pytestmark = [torch_arrays, pytest.mark.attack("Peers' suites", "Keras's tests of recurrent layers")]
 
 KINDS = {**dict(SPIKING.items()), **dict(INTEGRATORS.items())}
-BATCH, TIME, FEATURES, UNITS = 3, 6, 2, 5
+BATCH, TIME, FEATURES, UNITS = 3, 4, 2, 5
 every = pytest.mark.parametrize("kind", KINDS)
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow")
 
@@ -109,8 +109,14 @@ def test_a_stateful_layer_goes_on_where_it_stopped(kind):
     """Through a model, with a reset, and with new states."""
     layer = make(kind, return_sequences=True, stateful=True)
     model, whole = alone(layer, batch=BATCH), make(kind, return_sequences=True)(paths())
+
+    def run(part):
+        # On JAX, Keras keeps no state between calls of `predict`, of its own layers neither.
+        is_jax = keras.backend.backend() == "jax"
+        return numpy_of(model(part)) if is_jax else model.predict(part, batch_size=BATCH, verbose=0)
+
     for _ in range(2):
-        halves = [model.predict(part, batch_size=BATCH, verbose=0) for part in np.split(paths(), 2, axis=1)]
+        halves = [run(part) for part in np.split(paths(), 2, axis=1)]
         same(np.concatenate(halves, axis=1), whole, kind)
         layer.reset_state()
     expected = reference(layer)
@@ -128,7 +134,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped(kind):
 def test_masks(kind, return_sequences, zero_output_for_mask):
     """One path whole, one padded and with a gap, one that is masked from end to end."""
     mask = np.ones((BATCH, TIME), bool)
-    mask[1, [2, 5]], mask[2] = False, False
+    mask[1, [1, 3]], mask[2] = False, False
     options = {"return_sequences": return_sequences, "zero_output_for_mask": zero_output_for_mask}
     layer = make(kind, return_state=True, **options)
     same(layer(paths(), mask=mask), reference(layer)(paths(), mask=mask), kind)
@@ -170,10 +176,10 @@ def test_bidirectional_in_a_model_with_a_mask_and_in_a_file(kind, tmp_path):
     model = keras.Sequential([keras.Input((None, FEATURES)), layers.Masking(99.0), wrapper])
     drawn(wrapper.forward_layer), drawn(wrapper.backward_layer, seed=3)
     inputs = paths()
-    inputs[1, 4:] = 99
+    inputs[1, 3:] = 99
     outputs = model.predict(inputs, verbose=0)
-    short = numpy_of(wrapper(np.concatenate([inputs[1:2, :4]] * BATCH)))[0]
-    same(outputs[1, :4], short, kind)
+    short = numpy_of(wrapper(np.concatenate([inputs[1:2, :3]] * BATCH)))[0]
+    same(outputs[1, :3], short, kind)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(inputs, verbose=0), outputs)
@@ -192,9 +198,9 @@ def test_stacked_cells_are_layers_one_after_the_other(kind):
 @every
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_time_distributed_runs_each_part_alone(kind, return_sequences):
-    """Four parts of six steps; as a tensor, and in a model of open lengths."""
-    layer, inputs = make(kind, return_sequences=return_sequences), paths(BATCH, 4, TIME, FEATURES)
-    expected = np.stack([numpy_of(reference(layer)(inputs[:, part])) for part in range(4)], axis=1)
+    """Three parts; as a tensor, and in a model of open lengths."""
+    layer, inputs = make(kind, return_sequences=return_sequences), paths(BATCH, 3, TIME, FEATURES)
+    expected = np.stack([numpy_of(reference(layer)(inputs[:, part])) for part in range(3)], axis=1)
     same(layers.TimeDistributed(layer)(inputs), expected, kind)
     symbolic = keras.Input((None, TIME, FEATURES))
     model = keras.Model(symbolic, layers.TimeDistributed(layer)(symbolic))
@@ -298,13 +304,14 @@ def test_an_export_serves_every_layer_in_a_process_without_the_package(tmp_path)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_precisions(kind, policy):
     """Half precision is exact on the grid too, since no number needs more digits than it has."""
-    layer = make(kind, return_sequences=True, return_state=True, dtype=policy)
-    outputs, *states = layer(paths())
+    with double_precision():
+        layer = make(kind, return_sequences=True, return_state=True, dtype=policy)
+        outputs, *states = layer(paths())
+        expected = reference(layer, dtype=policy)(paths())
     precision = keras.dtype_policies.DTypePolicy(policy)
     for found in (outputs, *states):
         assert keras.backend.standardize_dtype(found.dtype) == precision.compute_dtype
     assert {weight.dtype for weight in layer.weights} == {precision.variable_dtype}
-    expected = reference(layer, dtype=policy)(paths())
     if KINDS[kind].cell_class.projections == 1:
         same([outputs, *states], expected, kind)
     else:  # bfloat16 has a precision of 1/128; a spike may differ where the membrane is that near to the threshold
@@ -322,10 +329,9 @@ def test_training_with_everything_around(kind):
     drawn(wrapper.forward_layer, features=UNITS), drawn(wrapper.backward_layer, features=UNITS, seed=3)
     model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
     inputs = paths()
-    inputs[1, 4:] = 99
+    inputs[1, 3:] = 99
     before = {weight.path: numpy_of(weight).copy() for weight in model.weights}
-    history = model.fit(inputs, paths(BATCH, TIME, 2, seed=6), epochs=2, batch_size=2, verbose=0).history
-    assert np.all(np.isfinite(history["loss"]))
+    assert np.isfinite(model.train_on_batch(inputs, paths(BATCH, TIME, 2, seed=6)))
     still = {weight.path for weight in model.weights if np.array_equal(numpy_of(weight), before[weight.path])}
     assert {weight.path for weight in frozen.weights} <= still
     moved = {weight.path for weight in model.trainable_weights} - still
