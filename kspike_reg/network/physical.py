@@ -306,18 +306,18 @@ def spread_at(node: Any, values: dict[int, Tensor], restore: Standardise) -> Ten
     """
     # In the precision of the scaling, since physical deviations exceed the range of half precision.
     population = ops.cast(values[node.inputs[0]], restore.compute_dtype)
-    return node.layer.spread(population) * np.array(restore.deviation, restore.compute_dtype)
+    return node.layer.spread(population) * ops.convert_to_tensor(restore.deviation, dtype=restore.compute_dtype)
 
 
 class _WithSpread(GraphModel):
     """A physical model that returns its output and the spread."""
 
     def __init__(self, graph: Graph) -> None:
+        super().__init__(graph, "with_spread")
         self.node = averaging_node(graph)
         (self.restore,) = [
             each.layer for each in graph.nodes if isinstance(each.layer, Standardise) and each.layer.invert
         ]
-        super().__init__(graph, "with_spread")
 
     def run(self, values: dict[int, Tensor]) -> Any:
         execute(self.graph, values)
