@@ -26,7 +26,7 @@ PATHS = "path,step,strain\na,0,0.0\na,1,1e-4\nb,0,0.0\nb,1,5e-4\nb,2,9e-4\n"
 # The folder or file that each command writes, and its other words.
 COMMANDS = {
     "train": ("run", ["train", "--task", "elasticity", "--timesteps", "3", "--units", "6", "--population", "4",
-                      "--depth", "2", "--epochs", "30", "--seed", "11", "--out", "run"]),
+                      "--depth", "2", "--epochs", "20", "--training-paths", "200", "--seed", "11", "--out", "run"]),
     "reproduce": ("study", ["reproduce", "small", "--workers", "2", "--out", "study"]),
     "energy": ("energy", ["energy", "lif-elasticity", "--data", "paths.csv", "--out", "energy"]),
     "export": ("export", ["export", "lif-elasticity", "--to", "nengo", "--overwrite", "--out", "export/lif.py"]),

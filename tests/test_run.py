@@ -1,12 +1,24 @@
 """A run from its configuration to its files, on a task and on data of a user."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from kspike_reg import InputError, cli, datasets, evaluation, experiments, load, mechanics, metrics, plotting
+from kspike_reg import (
+    InputError,
+    cli,
+    datasets,
+    evaluation,
+    experiments,
+    load,
+    mechanics,
+    metrics,
+    plotting,
+    training,
+)
 from kspike_reg.experiments import Configuration
 from kspike_reg.tables import write_table
 from kspike_reg.training import read_history
@@ -74,6 +86,75 @@ def test_a_finished_run_is_not_repeated(finished):
     before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert experiments.run(configuration, folder) == report
     assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of the finished run."""
+    configuration, folder, report = finished
+    return configuration, shutil.copytree(folder, tmp_path / "run"), report
+
+
+def damaged(content, how):
+    half = len(content) // 2
+    return {"empty": b"", "cut": content[:half], "zeros": content[:half] + bytes(len(content) - half)}[how]
+
+
+@pytest.mark.attack("Files", "a finished run whose model or metrics are damaged")
+@pytest.mark.parametrize("how", ["empty", "cut", "zeros"])
+@pytest.mark.parametrize("name", ["model.keras", "metrics.json"])
+def test_a_finished_run_with_a_damaged_file_is_not_believed(copied, name, how):
+    configuration, folder, _ = copied
+    content = damaged((folder / name).read_bytes(), how)
+    (folder / name).write_bytes(content)
+    assert not experiments.is_complete(folder)
+    with pytest.raises(InputError, match=rf"/{name}: .*; (expected|remove) .*"):
+        experiments.run(configuration, folder)
+    assert (folder / name).read_bytes() == content
+    assert not list(folder.glob(".*"))
+
+
+@pytest.mark.attack("Files", "a power cut at the very end of a run")
+def test_a_run_whose_files_are_damaged_while_it_has_a_snapshot_is_made_again(copied):
+    """The snapshot of a run goes only after its model and metrics are on the disk."""
+    configuration, folder, report = copied
+    (folder / "metrics.json").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "forget", lambda folder: None)  # as if killed before it
+        experiments.run(configuration, folder)
+        for name, how in (("model.keras", "zeros"), ("metrics.json", "cut")):
+            (folder / name).write_bytes(damaged((folder / name).read_bytes(), how))
+            with pytest.warns(training.ResumeWarning, match=rf"{name}: .*; made again from the snapshot"):
+                again = experiments.run(configuration, folder)
+            assert again["test"] == report["test"]
+            assert again["training"]["epochs"] == report["training"]["epochs"]
+    assert experiments.run(configuration, folder)["test"] == report["test"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "card.md", "configuration.json", "history.csv", "loss.png", "metrics.json", "model.keras", "predictions.png"
+    ]  # fmt: skip
+
+
+def test_a_run_in_two_environments_lists_both_in_its_metrics_and_on_its_card(copied, monkeypatch):
+    configuration, folder, report = copied
+    assert "sessions" not in report["training"]
+    assert "other environments" not in (folder / "card.md").read_text()
+    assert report["environment"]["threads"] >= 1
+    (folder / "metrics.json").unlink()
+    other = report["environment"] | {"threads": 77, "versions": report["environment"]["versions"] | {"numpy": "0.5"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "forget", lambda folder: None)
+        patch.setitem(experiments.run.__globals__, "environment", lambda: other)
+        experiments.run(configuration, folder)
+    (folder / "metrics.json").unlink()
+    with pytest.warns(training.ResumeWarning, match=r"numpy 0\.5; it continues with threads \d+, numpy"):
+        again = experiments.run(configuration, folder)
+    assert again["environment"] == report["environment"]
+    assert again["training"]["sessions"] == [{"epochs": [1, 3], "environment": other}]
+    assert json.loads((folder / "metrics.json").read_text()) == again
+    card = (folder / "card.md").read_text()
+    assert "\n- epochs 1 to 3: python " in card
+    assert "numpy 0.5; on CPU:0 (" in card
+    assert ", 77 threads\n" in card
 
 
 def test_the_same_configuration_gives_the_same_result(finished, tmp_path):
