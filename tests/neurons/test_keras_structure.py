@@ -151,23 +151,21 @@ def test_masks(kind, return_sequences, zero_output_for_mask):
 @every
 @pytest.mark.parametrize("return_sequences", [False, True])
 def test_bidirectional_with_each_merge_mode(kind, return_sequences):
-    both = {}
+    ahead, back = (make(kind, weights=seed, return_sequences=return_sequences) for seed in (2, 3))
+    one = numpy_of(reference(ahead)(paths()))
+    other = numpy_of(reference(back, go_backwards=True)(paths()))
+    other = other[:, ::-1] if return_sequences else other
     for merge_mode in ("concat", "sum", "mul", "ave", None):
         wrapper = layers.Bidirectional(KINDS[kind](UNITS, return_sequences=return_sequences), merge_mode=merge_mode)
         wrapper.build((None, None, FEATURES))
-        forward, backward = drawn(wrapper.forward_layer), drawn(wrapper.backward_layer, seed=3)
-        assert type(backward) is KINDS[kind]
-        assert backward.go_backwards
-        both[merge_mode] = wrapper(paths())
-        one, other = reference(forward)(paths()), reference(backward)(paths())
-        one, other = numpy_of(one), numpy_of(other)
-        other = other[:, ::-1] if return_sequences else other
+        drawn(wrapper.forward_layer), drawn(wrapper.backward_layer, seed=3)
+        assert type(wrapper.backward_layer) is KINDS[kind]
+        assert wrapper.backward_layer.go_backwards
         expected = {
             "concat": np.concatenate([one, other], axis=-1), "sum": one + other, "mul": one * other,
             "ave": (one + other) / 2, None: [one, other],
         }[merge_mode]  # fmt: skip
-        same(both[merge_mode], expected, kind, some=merge_mode != "mul")
-    assert len(both[None]) == 2
+        same(wrapper(paths()), expected, kind, some=merge_mode != "mul")
 
 
 @every
@@ -301,7 +299,7 @@ def test_an_export_serves_every_layer_in_a_process_without_the_package(tmp_path)
 
 
 @every
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
 def test_precisions(kind, policy):
     """Half precision is exact on the grid too, since no number needs more digits than it has."""
     with double_precision():
@@ -314,9 +312,9 @@ def test_precisions(kind, policy):
     assert {weight.dtype for weight in layer.weights} == {precision.variable_dtype}
     if KINDS[kind].cell_class.projections == 1:
         same([outputs, *states], expected, kind)
-    else:  # bfloat16 has a precision of 1/128; a spike may differ where the membrane is that near to the threshold
+    else:  # float16 has a precision of 1/2048 near one; the membrane is a sum of a few such numbers
         found, wanted = (numpy_of(keras.ops.cast(part[2], "float32")) for part in ([outputs, *states], expected))
-        np.testing.assert_allclose(found, wanted, atol=0.05)
+        np.testing.assert_allclose(found, wanted, atol=0.01)
 
 
 @every
