@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -285,3 +286,39 @@ def test_a_damaged_history_is_an_error_in_one_line(tmp_path, content):
     (tmp_path / "history.csv").write_text(content)
     with pytest.raises(InputError, match=r"history\.csv: cannot be read as the history of a training"):
         training.read_history(tmp_path / "history.csv")
+
+
+# ------------------------------------------------------------------------------------------- settings and counts
+
+
+def test_the_clock_of_a_resumed_training_goes_on(tmp_path, monkeypatch):
+    """Two epochs end 3 and 7.5 seconds after the start; a third, in another run, 2 seconds after its own."""
+    moments = iter([10.0, 13.0, 17.5, 100.0, 102.0])
+    monkeypatch.setattr(training, "time", types.SimpleNamespace(perf_counter=lambda: next(moments)))
+    assert fit(small_network(), tmp_path, epochs=2)["seconds"] == [3.0, 7.5]
+    assert fit(small_network(), tmp_path, epochs=3)["seconds"] == [3.0, 7.5, 9.5]
+
+
+def test_a_batch_has_1024_paths_unless_told(tmp_path, monkeypatch):
+    """The paper's, as `Configuration` has it."""
+    sizes = []
+
+    class Recorded(training.Batches):
+        def __getitem__(self, index):
+            batch = super().__getitem__(index)
+            sizes.append(len(batch[0]))
+            return batch
+
+    monkeypatch.setattr(training, "Batches", Recorded)
+    training.fit(small_network(), arrays(1030, steps=2), arrays(3, steps=2), tmp_path, epochs=1)
+    assert sorted(set(sizes)) == [6, 1024]
+
+
+def test_of_equal_losses_the_first_is_the_best(tmp_path):
+    """With a learning rate of zero no epoch is better than the first, and patience counts from there."""
+    model = small_network()
+    model.optimizer.learning_rate = 0.0
+    history = fit(model, tmp_path, epochs=9, patience=2)
+    assert len(set(history["val_loss"])) == 1, "a vacuous test: the losses differ"
+    assert len(history["epoch"]) == 1 + 2
+    assert np.load(tmp_path / "snapshot.npz")["epoch_of_best"] == 1

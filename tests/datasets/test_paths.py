@@ -196,3 +196,9 @@ def test_the_representation_of_paths_is_one_line():
     assert repr(paths) == "Paths(4 of 5 steps: strain -> stress / MPa)"
     ragged = Paths(np.zeros((2, 6, 2)), None, ("strain", "temperature"), lengths=np.array([3, 6]))
     assert repr(ragged) == "Paths(2 of 3 to 6 steps: strain, temperature)"
+
+
+def test_the_ends_of_the_sets_are_rounded_to_the_nearest_path():
+    """Of 11 paths, 7.7 and 9.35 end the sets, so 8 and 9; of 16, 11.2 and 13.6, so 11 and 14."""
+    assert [len(part) for part in ragged(11).split()] == [8, 1, 2]
+    assert [len(part) for part in ragged(16).split()] == [11, 3, 2]

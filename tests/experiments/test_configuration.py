@@ -6,6 +6,7 @@ import pytest
 from kspike_reg import InputError
 from kspike_reg.datasets import Paths, elasticity
 from kspike_reg.experiments import Configuration
+from kspike_reg.ragged import Ragged, buckets
 
 
 def rates(updates, **settings):
@@ -145,3 +146,29 @@ def test_a_population_that_is_no_multiple_of_the_outputs_is_refused_with_the_nex
     """The paper's 128 population neurons do not divide by three; the configuration does not change the number."""
     with pytest.raises(InputError, match=r"population of 128 neurons.* 3 outputs.*multiple of 3, 129"):
         Configuration(task="elasticity").build(plane())
+
+
+def test_the_schedule_counts_the_smaller_last_batch_of_each_epoch():
+    """1024 paths in batches of 100 are 11 updates, so the cosine of three epochs ends at update 33."""
+    rate = rate_of(elasticity(1024), epochs=3, batch_size=100)
+    assert rate(30) > 1e-6
+    assert rate(33) == pytest.approx(0.0, abs=1e-9)  # single precision times 1e-3
+    # Half of the cosine at half of the updates.
+    assert (rate(16) + rate(17)) / 2 == pytest.approx(5e-4, rel=1e-5)
+
+
+def test_the_schedule_counts_the_batches_of_each_length():
+    """A batch holds paths of similar length: 7 of 3 steps and 1 of 9000 in batches of 4 are two updates and one."""
+    lengths = np.array([3, 3, 3, 9000, 3, 3, 3, 3])
+    rows = Ragged(np.arange(lengths.sum() * 1.0)[:, None], lengths, 9000)
+    paths = Paths(rows, rows, ("strain",), ("stress",), lengths)
+    assert len(buckets(lengths, 9000)) == 2, "a vacuous test: one length"
+    rate = rate_of(paths, epochs=5, batch_size=4)
+    assert rate(14) > 1e-6
+    assert rate(15) == pytest.approx(0.0, abs=1e-9)
+
+
+def rate_of(paths, **settings):
+    configuration = Configuration(task="elasticity", schedule="cosine", units=3, population=2, depth=1, **settings)
+    schedule = configuration.build(paths).optimizer._learning_rate
+    return lambda update: float(schedule(update))

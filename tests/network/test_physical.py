@@ -430,3 +430,14 @@ def test_a_spread_never_replaces_the_column_of_an_output(workspace, capfd):
 
 def test_the_warning_is_public():
     assert kspike_reg.OutOfRangeWarning is OutOfRangeWarning
+
+
+# ------------------------------------------------------------------------------------------- the scaling by hand
+
+
+def test_values_are_scaled_there_and_back_as_by_hand():
+    """(7 - 3) / 2 = 2, (-1 - 5) / 4 = -1.5 and (1 - 3) / 2 = -1, (6 - 5) / 4 = 0.25; all exact in binary."""
+    values, scaled = np.array([[7.0, -1.0], [1.0, 6.0]]), np.array([[2.0, -1.5], [-1.0, 0.25]])
+    options = {"mean": (3.0, 5.0), "deviation": (2.0, 4.0), "names": ("strain", "temperature")}
+    np.testing.assert_array_equal(Standardise(**options)(values), scaled)
+    np.testing.assert_array_equal(Standardise(**options, invert=True)(scaled), values)
