@@ -130,7 +130,7 @@ class Paths:
         return len(self.lengths)
 
     def ragged(self, side: str) -> Ragged | None:
-        """The "inputs", "targets" or "steps" without padding; None where there are no targets."""
+        """Return a `side`, "inputs", "targets" or "steps", without padding; None where there are no targets."""
         return vars(self)[side]
 
     @property
