@@ -120,7 +120,7 @@ def _row(case: Case, differing: Sequence[str]) -> dict[str, Any]:
 
 def _command(name: str, settings: Mapping[str, Any]) -> str:
     """The command that repeats the study."""
-    words = ["kspike-reg reproduce", name, "--recipe", settings["recipe"], *["--quick"] * settings["quick"]]
+    words = ["kspike-reg", "reproduce", name, "--recipe", settings["recipe"], *["--quick"] * settings["quick"]]
     for field, value in settings["changes"].items():
         words += [f"--{field.replace('_', '-')}", value]
     return shell_words(words)
