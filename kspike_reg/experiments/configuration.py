@@ -209,7 +209,7 @@ class Configuration:
         return weights / weights[mask].mean()
 
     def relative_weights(self, targets: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The weights of the steps relative to one another, whatever the other paths; `targets` and `mask` as in `weights`."""
+        """Weights of the steps relative to one another; `targets` and `mask` as in `weights`."""
         weights = mask.astype(np.float64)
         last = np.arange(mask.shape[1]) == mask.sum(axis=1, keepdims=True) - 1
         weights[last] *= self.last_step_weight
