@@ -12,6 +12,8 @@ import pytest
 import kspike_reg
 from kspike_reg import build, datasets, metrics
 from kspike_reg.bridges.loihi import loihi_report, quantise, simulate_on_loihi
+from kspike_reg.bridges.loihi.account import METRICS, LoihiLayer, LoihiReport
+from kspike_reg.bridges.loihi.cores import LIMITS
 from kspike_reg.errors import InputError
 from kspike_reg.network.physical import scaling_of
 from kspike_reg.network.saving import trained_networks
@@ -146,3 +148,19 @@ def test_the_record_of_a_network_for_the_chip_is_complete_and_meets_the_goal(nam
     assert f"# {name}: " in text
     assert f"{trained:.3e} |" in text
     assert f"{chip:.3e} |" in text
+
+
+@pytest.mark.attack("Names", "names of a model and its layers in the report on Loihi")
+def test_names_stay_text_in_the_report():
+    """Made by hand, so it needs no emulator."""
+    name = "<script>a|b</script>\n# c"
+    layer = LoihiLayer(name, "lif", 3, 7, 0.25, 1.0, {name: 5}, {name: 2}, 1, 1, 1, 2, 3, 4)
+    errors = {
+        stage: {"own units": {METRICS[0]: {"all": 0.5, "last": 0.25}}} for stage in ("float", "quantised", "emulator")
+    }
+    usage = ({"layer": name} | dict.fromkeys(LIMITS, 1),)
+    text = LoihiReport(name, 2, 4, 5, errors, (layer,), (name,), usage).to_markdown()
+    assert text.count("script") == 2 * 6
+    assert "<script" not in text
+    assert "\n# c" not in text
+    assert {line.count("|") for line in text.splitlines()} == {0, 4, 6, 7}  # the ends of the cells of three tables

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from kspike_reg.bridges.loihi.cores import CORES, LIMITS
+from kspike_reg.escape import markdown_text
 from kspike_reg.tables import markdown
 
 __all__ = ["METRICS", "LoihiLayer", "LoihiReport"]
@@ -112,10 +113,10 @@ class LoihiReport:
     def to_markdown(self) -> str:
         """The report as tables in Markdown."""
         lines = [
-            f"# {self.model} on Loihi's emulator",
+            f"# {markdown_text(self.model)} on Loihi's emulator",
             "",
             f"{self.paths} paths of {self.time} steps, {self.chip_steps} steps of the chip each. On the host: "
-            f"{', '.join(self.host)}.",
+            f"{', '.join(map(markdown_text, self.host))}.",
             "",
             _table(("error", *STAGES.values(), "emulator / trained"), self._errors()),
             "",
@@ -152,7 +153,9 @@ class LoihiReport:
 
     def _misfits(self) -> Iterator[str]:
         for what, field in MISFITS.items():
-            counts = [f"{count} in {layer.name}" for layer in self.layers if (count := getattr(layer, field))]
+            counts = [
+                f"{count} in {markdown_text(layer.name)}" for layer in self.layers if (count := getattr(layer, field))
+            ]
             if counts:
                 yield f"{what}: {', '.join(counts)}"
 
