@@ -29,6 +29,10 @@ CODE = st.lists(st.sampled_from(["'", '"', "\\", "\n", "#", ")", "(", "{", "}", 
 names = st.one_of(st.sampled_from(NASTY), CODE.map("".join), st.text(max_size=8))
 
 
+# In the suite 200, in the nightly form more.
+CASES = max(200, settings.default.max_examples)
+
+
 @pytest.fixture(scope="module")
 def network():
     """A small network whose labels a test replaces: input, spikes, sum, integrators."""
@@ -59,29 +63,36 @@ def shape_of(script):
 
 
 @pytest.mark.attack("Security", "names of models and layers in an exported script")
-@settings(max_examples=200, deadline=None)
-@example(drawn=["import", "for", "None"])
-@example(drawn=[RUNS])
-@given(drawn=st.lists(names, min_size=1, max_size=9))
-def test_the_script_is_the_same_for_every_name_but_for_texts(network, tmp_path_factory, drawn):
+def test_the_script_is_the_same_for_every_name_but_for_texts(network, tmp_path, record_property):
     """Any statement that a name adds, ends or changes shows in the syntax tree; so does a weight that two share."""
-    folder = tmp_path_factory.mktemp("names")
     relabelled(network, ["harmless"])
-    expected = shape_of(export_nengo(network, folder / "harmless.py")[0])
-    relabelled(network, drawn)
-    script, weights = export_nengo(network, folder / "drawn.py")
-    assert shape_of(script) == expected
-    text = script.read_text(encoding="utf-8")
-    assigned = [node.targets[0].id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assign)]
-    variables = [name for name in assigned if name not in ("weights", "units")]
-    assert len(set(variables)) == len(variables) == len(network.nodes) + len(network.ensembles)
-    for name in variables:
-        assert name.isascii()
-        assert name.isidentifier()
-        assert not keyword.iskeyword(name)
-        assert name not in {*dir(builtins), "model", "weights", "ensemble", "nengo", "np", "Path", "SubtractLIF"}
-    with np.load(weights) as arrays, np.load(folder / "harmless.npz") as same:
-        assert len(arrays.files) == len(same.files)
+    script, weights = export_nengo(network, tmp_path / "harmless.py")
+    expected = shape_of(script)
+    with np.load(weights) as arrays:
+        count = len(arrays.files)
+
+    @settings(max_examples=CASES)
+    @example(drawn=["import", "for", "None"])
+    @example(drawn=[RUNS])
+    @given(drawn=st.lists(names, min_size=1, max_size=9))
+    def check(drawn):
+        relabelled(network, drawn)
+        script, weights = export_nengo(network, tmp_path / "drawn.py")
+        assert shape_of(script) == expected
+        tree = ast.parse(script.read_text(encoding="utf-8"))
+        assigned = [node.targets[0].id for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+        variables = [name for name in assigned if name not in ("weights", "units")]
+        assert len(set(variables)) == len(variables) == len(network.nodes) + len(network.ensembles)
+        for name in variables:
+            assert name.isascii()
+            assert name.isidentifier()
+            assert not keyword.iskeyword(name)
+            assert name not in {*dir(builtins), "model", "weights", "ensemble", "nengo", "np", "Path", "SubtractLIF"}
+        with np.load(weights) as arrays:
+            assert len(arrays.files) == count
+
+    check()
+    record_property("times", CASES)
 
 
 @pytest.mark.attack("Security", "scripts of networks with hostile names, run")
