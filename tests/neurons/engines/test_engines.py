@@ -353,9 +353,9 @@ def test_inputs_projected_by_the_engine_or_by_the_backend(name, features, units,
     factors = ops.convert_to_tensor(generator.normal(0.0, 1.0, (3, 6, units)), "float32")
     run, taken = compiled_paths.run, []
 
-    def recorded(sequence, keep, inputs, kernel, *rest):
+    def recorded(sequence, operations, keep, inputs, kernel, *rest):
         taken.append((inputs.shape[2], kernel.shape[0]))
-        return run(sequence, keep, inputs, kernel, *rest)
+        return run(sequence, operations, keep, inputs, kernel, *rest)
 
     def loss():
         return ops.sum(factors * layer(inputs.value, training=True))
