@@ -60,6 +60,27 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
+def _address(pointer):
+    return pointer.address
+
+
+class Pointer:
+    """A pointer to the machine code of a function, as loops take it.
+
+    Numba also takes a `CFunc` itself. Then it runs Python code in every call, and where a signal handler raises an
+    exception there, numba raises another one.
+
+    Attributes:
+        code: the `CFunc`, which owns the machine code.
+        address: its address.
+    """
+
+    def __init__(self, code: CFunc) -> None:
+        self.code, self.address = code, code.address
+        # Without this, numba infers the type in every call of a loop, which takes longer than a small tile.
+        self._numba_type_ = types.ExternalFunctionPointer(code._sig, _address)
+
+
 class TileFunction:
     """A function on the buffers of a tile, as machine code for single or double precision.
 
@@ -80,7 +101,7 @@ class TileFunction:
             dtype: "float32" or "float64".
 
         Returns:
-            A `numba.cfunc`, which compiled loops take as an argument; where numba compiles nothing
+            A `Pointer`, which compiled loops take as an argument; where numba compiles nothing
             (NUMBA_DISABLE_JIT), the Python function.
 
         Raises:
@@ -105,6 +126,4 @@ class TileFunction:
         code = CFunc(self.function, (tuple(arguments), types.void), {}, options, pipeline_class=NoAliasCompiler)
         code._cache = MachineCodeCache(self.function)
         code.compile()
-        # Without this, numba infers the type in every call of a loop, which takes longer than a small tile.
-        code._numba_type_ = numba.typeof(code)
-        return code
+        return Pointer(code)
