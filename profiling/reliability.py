@@ -1,8 +1,9 @@
 """What was attacked, how often, and what held.
 
-    python profiling/reliability.py [--short] [--backends tensorflow torch]
+    python profiling/reliability.py [--short] [--backends tensorflow torch] [--reports tensorflow=tests.xml ...]
 
-runs every test that is marked as an attack, the long ones too unless --short is given, and writes
+runs every test that is marked as an attack, the long ones too unless --short is given, or reads the reports of such
+runs (`pytest -o junit_family=xunit1 --junitxml tests.xml`), and writes
 docs/reliability/attacks.json and, from it and from docs/reliability/mutations.json (see profiling/mutations.py), the
 page docs/reliability.md. On PyTorch and JAX the tests of neurons and layers run; the others do not depend on the
 backend. An attack that a test repeats counts as often as the test says.
@@ -37,11 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="without the tests that run for more than minutes")
     parser.add_argument("--backends", nargs="+", default=["tensorflow"], choices=BACKENDS, help="backends of Keras")
+    parser.add_argument(
+        "--reports", nargs="+", default=[], metavar="BACKEND=FILE", help="reports of pytest to read; runs nothing"
+    )
     parser.add_argument("--page", action="store_true", help="write the page from the records, and run nothing")
     options = parser.parse_args(arguments)
     if not options.page:
         RECORDS.mkdir(exist_ok=True)
-        write_json(RECORDS / "attacks.json", record(options.backends, options.short))
+        reports = [tuple(report.split("=", 1)) for report in options.reports]
+        found = [(backend, attacks_in(Path(file))) for backend, file in reports] or [
+            (backend, _run(backend, options.short)) for backend in options.backends
+        ]
+        write_json(RECORDS / "attacks.json", record(found, options.short))
     attacks = json.loads((RECORDS / "attacks.json").read_text(encoding="utf-8"))
     mutations = json.loads((RECORDS / "mutations.json").read_text(encoding="utf-8"))
     with replacing(ROOT / "docs" / "reliability.md") as partial:
@@ -49,19 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(row["failed"] for row in attacks["attacks"]))
 
 
-def record(backends: Sequence[str], short: bool) -> dict[str, Any]:
-    """Run the attacks on each backend.
+def record(runs: Sequence[tuple[str, list[tuple[str, str, int, str]]]], short: bool) -> dict[str, Any]:
+    """The attacks of several runs, by kind.
 
     Args:
-        backends: names of Keras's backends.
-        short: whether to leave out the tests marked as nightly.
+        runs: pairs of a backend of Keras and the attacks of its run, as `attacks_in` returns them.
+        short: whether the runs left out the tests marked as nightly.
 
     Returns:
         The rows of the table, `attacks`, and the versions and settings behind them.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for backend in backends:
-        for area, attack, times, status in _run(backend, short):
+    for backend, attacks in runs:
+        for area, attack, times, status in attacks:
             row = rows.setdefault(
                 (area, attack), {"area": area, "attack": attack, "times": 0, "tests": 0, "failed": 0, "backends": []}
             )

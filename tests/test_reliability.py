@@ -43,13 +43,12 @@ def test_attacks_are_read_from_a_report(tmp_path):
     assert reliability.attacks_in(tmp_path / "tests.xml") == expected
 
 
-def test_attacks_are_counted_by_kind_and_backend(monkeypatch):
-    runs = {
-        "tensorflow": [("Files", "a", 20, "passed"), ("Files", "a", 1, "failed"), ("Data", "b", 2, "passed")],
-        "torch": [("Files", "a", 3, "passed")],
-    }
-    monkeypatch.setattr(reliability, "_run", lambda backend, short: runs[backend])
-    found = reliability.record(("tensorflow", "torch"), short=True)
+def test_attacks_are_counted_by_kind_and_backend():
+    runs = [
+        ("tensorflow", [("Files", "a", 20, "passed"), ("Files", "a", 1, "failed"), ("Data", "b", 2, "passed")]),
+        ("torch", [("Files", "a", 3, "passed")]),
+    ]
+    found = reliability.record(runs, short=True)
     assert found["attacks"] == [
         {"area": "Data", "attack": "b", "times": 2, "tests": 1, "failed": 0, "backends": ["tensorflow"]},
         {"area": "Files", "attack": "a", "times": 24, "tests": 3, "failed": 1, "backends": ["tensorflow", "torch"]},
