@@ -150,3 +150,12 @@ def test_a_model_that_needs_more_memory_than_there_is_is_refused(saved, tmp_path
     shutil.copy(saved, tmp_path / "model.keras")
     with pytest.raises(InputError, match=r"the model needs .* kB of memory, and there are 1 kB; give it in parts"):
         kspike_reg.load(tmp_path / "model.keras")
+
+
+def test_an_archive_that_holds_what_it_claims_is_no_bomb(saved, tmp_path, monkeypatch):
+    """However small the weights of its model are: a member of 300 kB that does not shrink."""
+    monkeypatch.setattr(archives, "SMALL", 1000)
+    words = np.random.default_rng(0).bytes(300_000)
+    file = changed(saved, tmp_path / "words.keras", **{"assets/words.bin": words})
+    assert 1000 + archives.COPIES * bytes_of_weights(configuration_of(saved)) < 300_000, "a vacuous test: large weights"
+    assert kspike_reg.load(file).count_params() == keras.models.load_model(saved).count_params()
