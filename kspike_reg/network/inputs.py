@@ -55,7 +55,7 @@ def arrays_for(ports: Sequence[Any], inputs: Any, caller: str) -> list[np.ndarra
         if set(inputs) != set(names):
             raise InputError(f"{caller}: the model takes the inputs {names!r}, received {list(inputs)!r}")
         inputs = [inputs[name] for name in names]
-    elif len(names) == 1 and not (isinstance(inputs, (list, tuple)) and len(inputs) == 1 and np.ndim(inputs[0]) > 1):
+    elif len(names) == 1 and not (isinstance(inputs, (list, tuple)) and len(inputs) == 1 and _axes(inputs[0]) > 1):
         inputs = [inputs]
     if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
         raise InputError(f"{caller}: the model takes {len(names)} inputs, {names!r}; give a list of as many arrays")
@@ -66,6 +66,14 @@ def arrays_for(ports: Sequence[Any], inputs: Any, caller: str) -> list[np.ndarra
     if counts[0] == 0:
         raise InputError(f"{caller}: no data; give at least one path")
     return arrays
+
+
+def _axes(values):
+    """How many axes an array or a nested list has; two where it is of different lengths, so that it is refused."""
+    try:
+        return np.ndim(values)
+    except ValueError:
+        return 2
 
 
 def fitting(port: Any, array: np.ndarray, caller: str) -> np.ndarray:
