@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -36,6 +37,7 @@ COPIED = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE", "Makefile", "mkdocs.yml",
 )  # fmt: skip
 PACKAGES = ("keras", "tensorflow", "numpy", "numba", "pytest", "hypothesis")
+MEMORY = 16 * 2**30
 RARITY = 20  # of the faults in machine code
 IMPORTED = ("keras", "tensorflow", "numba", "pandas", "matplotlib.pyplot")
 
@@ -57,6 +59,7 @@ TESTS = {
     "kspike_reg/network/saving.py": ("tests/network/test_saving.py", "tests/network/test_archive.py"),
     "kspike_reg/network/regression.py": ("tests/network/test_regression.py",),
     "kspike_reg/network/physical.py": ("tests/network/test_physical.py", "tests/datasets/test_standardiser.py"),
+    "kspike_reg/network/inputs.py": ("tests/network/test_inputs.py",),
     "kspike_reg/network": ("tests/network/test_graph.py", "tests/network/test_probes.py"),
     "kspike_reg/training.py": ("tests/test_training.py",),
     "kspike_reg/snapshots.py": ("tests/test_training.py",),
@@ -142,6 +145,7 @@ def run_tests(folder: Path, tests: Sequence[str], limit: float) -> tuple[bool, s
             os.dup2(output, 1)
             os.dup2(output, 2)
             sys.path.insert(0, str(folder))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))  # a loop without end takes no more
             import pytest
 
             plugins = ["-p", "no:cacheprovider", "--basetemp", str(folder / "temporary")]
