@@ -441,3 +441,12 @@ def test_values_are_scaled_there_and_back_as_by_hand():
     options = {"mean": (3.0, 5.0), "deviation": (2.0, 4.0), "names": ("strain", "temperature")}
     np.testing.assert_array_equal(Standardise(**options)(values), scaled)
     np.testing.assert_array_equal(Standardise(**options, invert=True)(scaled), values)
+
+
+@pytest.mark.parametrize(("mean", "precision"), [(4096.0, "float32"), (-4097.0, "float64")])
+def test_double_precision_begins_where_single_moves_a_value_by_2_to_the_minus_12(mean, precision):
+    """A value near 4096 deviations is rounded by up to 2**-24 of it, 2**-12 = 2.4e-4 deviations."""
+    seconds = datasets.Standardiser((1.5, mean), (2.0, 1.0), ("strain", "seconds"))
+    network = build("dense", features=2, outputs=3, units=2, population=3, depth=1)
+    layers = in_physical_units(network, seconds, TARGETS).layers
+    assert [layers[1].compute_dtype, layers[-1].compute_dtype] == [precision, "float32"]
