@@ -133,3 +133,11 @@ class Own(keras.Model):
 def test_models_without_a_graph_are_refused(model, found):
     with pytest.raises(InputError, match=f"to_somewhere: cannot look into {found}; expected a built functional"):
         graph_of(model, "to_somewhere")
+
+
+def test_a_call_that_returns_more_outputs_than_its_node_has_is_an_error():
+    inputs = keras.Input((None, 3))
+    graph = graph_of(keras.Model(inputs, keras.layers.Dense(2)(inputs)), "test")
+    x = np.ones((1, 4, 3), "float32")
+    with pytest.raises(ValueError, match="zip"):
+        execute(graph, {0: x}, lambda node, arguments, keywords: (x, x))
