@@ -9,14 +9,17 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import keras
 import numba
 import numpy as np
 import pytest
 
 import kspike_reg
-from kspike_reg.neurons.engines.cpu import buffers, machine_code
+from kspike_reg.neurons import surrogates
+from kspike_reg.neurons.engines.cpu import buffers, machine_code, surrogate_derivatives
 from kspike_reg.neurons.engines.cpu.tile_functions import LOOP_OPTIONS, TileFunction, entry
 
 ENGINE = Path(machine_code.__file__).parent
@@ -40,6 +43,9 @@ assert len(loops.forward.signatures) == 1
 print(outputs[0, :, 0], sum(loops.forward.stats.cache_hits.values()), machine_code.folder())
 """
 
+# Keras loads fastest on NumPy, for which it asks for JAX.
+LIGHT = "numpy" if find_spec("jax") else keras.backend.backend()
+
 # Asks for one function, and prints whether it came from disk.
 RESTORE = """
 from kspike_reg.neurons.engines.cpu import leaky_integrator, machine_code
@@ -48,9 +54,9 @@ print(leaky_integrator.KERNEL.restore.machine_code("{dtype}").code._cache_hits, 
 
 
 def start(root, script, **variables):
-    """Start a script on a copy of the package. Keras runs on NumPy, because TensorFlow takes its time to load."""
+    """Start a script on a copy of the package."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment = inherited | {"PYTHONPATH": str(root), "KERAS_BACKEND": "numpy"} | variables
+    environment = inherited | {"PYTHONPATH": str(root), "KERAS_BACKEND": LIGHT} | variables
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, "-c", script], cwd=root, env=environment, **streams)
 
@@ -98,6 +104,47 @@ def test_a_change_in_an_inlined_function_is_seen(copy, tmp_path):
     file.write_text(source.replace("rows[r, n] += row[n]", "rows[r, n] -= row[n]"), encoding="utf-8")
     assert use(changed, NUMBA_CACHE_DIR=str(place)).startswith("[0.5  0.25] 0 ")
     assert use(root, NUMBA_CACHE_DIR=str(place)).startswith("[2.5  3.25] 1 "), "both versions keep their own"
+
+
+@attack("Machine-code cache", "a change in a surrogate")
+def test_a_change_in_a_surrogate_is_seen(copy, tmp_path):
+    root, _ = copy
+    script = "from kspike_reg.neurons.engines.cpu import machine_code; print(machine_code.stamp())"
+    before = use(root, script)
+    changed = tmp_path / "changed"
+    shutil.copytree(root, changed)
+    assert use(changed, script) == before, "the place of the package does not matter"
+    with open(changed / "kspike_reg/neurons/surrogates.py", "a", encoding="utf-8") as file:
+        file.write("# changed")
+    assert use(changed, script) != before
+
+
+def test_surrogates_of_the_package_are_kept_and_those_of_users_are_not(tmp_path, monkeypatch):
+    """Machine code of a user's function may not outlive a change in a notebook; each of ours has its own file."""
+    monkeypatch.setattr(machine_code, "folder", lambda: tmp_path)
+    monkeypatch.setattr(surrogates, "_REGISTRY", dict(surrogates._REGISTRY))
+    surrogates.register("mine")(lambda x, scale=1.0: 1 / (1 + scale * x * x))
+    derivatives = {}
+    for hits in (0, 1):
+        for name in ("atan", "fast_sigmoid", "mine"):
+            pointer = surrogate_derivatives.surrogate_derivative.__wrapped__(name, "float32")
+            assert pointer.code._cache_hits == (hits if name != "mine" else 0)
+            filled = np.zeros((1, 1), "float32")
+            membrane, threshold = np.full((1, 1), 1.5, "float32"), np.ones((1, 1), "float32")
+            run_function(pointer, 1, membrane, threshold, filled, 2.0)
+            derivatives.setdefault(name, []).append(filled[0, 0])
+    assert {file.name.split("-")[0] for file in files_in(tmp_path)} == {
+        "surrogate_derivatives.atan",
+        "surrogate_derivatives.fast_sigmoid",
+    }
+    for first, second in derivatives.values():
+        assert first == second
+    assert len({first for first, _ in derivatives.values()}) == 3
+
+
+@numba.njit
+def run_function(function, *arguments):
+    function(*arguments)
 
 
 def test_machine_code_depends_on_no_source_outside_its_stamp():

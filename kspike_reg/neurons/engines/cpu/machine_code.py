@@ -33,7 +33,7 @@ from numba.misc.appdirs import AppDirs
 
 __all__ = ["MachineCodeCache", "folder", "stamp"]
 
-PACKAGE = __package__
+PACKAGE, NEURONS = __package__, "kspike_reg.neurons"
 # Settings of numba that change machine code.
 SETTINGS = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DISABLE_INTEL_SVML", "ENABLE_AVX", "LOOP_VECTORIZE", "SLP_VECTORIZE")
 # Folders of the engine's versions; those that were not used for the longest time are deleted.
@@ -45,16 +45,17 @@ class MachineCodeCache(NullCache):
     """What numba asks for the machine code of one function, in place of its own cache.
 
     It keeps the functions of the engine's modules. Others may depend on sources that nobody watches: functions of
-    other packages, and functions that were made at run time, which have a closure.
+    other packages, and functions that were made at run time, which have a closure, unless a name identifies them.
 
     Args:
         function: a Python function, before compilation.
+        closure: a name of the content of its closure, which must come from a file of the stamp.
     """
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, closure: str | None = None) -> None:
         module = function.__module__ or ""
-        self.keeps = module.startswith(f"{PACKAGE}.") and function.__closure__ is None
-        self.name = f"{module.removeprefix(f'{PACKAGE}.')}.{function.__qualname__}"
+        self.keeps = module.startswith(f"{PACKAGE}.") and (function.__closure__ is None or closure is not None)
+        self.name = ".".join([module.removeprefix(f"{PACKAGE}."), closure or function.__qualname__])
         self.line = function.__code__.co_firstlineno
 
     @property
@@ -110,7 +111,9 @@ def stamp() -> str:
     settings = str(config.OPT), *(getattr(config, name, None) for name in SETTINGS)
     processor = llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()
     described.update(repr((versions, settings, processor)).encode())
-    for file in sorted(importlib.resources.files(PACKAGE).iterdir(), key=lambda file: file.name):
+    engine, neurons = (importlib.resources.files(package).iterdir() for package in (PACKAGE, NEURONS))
+    files = [*engine, *(file for file in neurons if file.name.startswith("surrogates."))]
+    for file in sorted(files, key=lambda file: file.name):
         if file.name.endswith((".py", ".pyc")):
             content = file.read_bytes()
             described.update(f"{file.name} {len(content)} ".encode() + content)

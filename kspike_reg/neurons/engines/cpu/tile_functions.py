@@ -88,10 +88,11 @@ class TileFunction:
         function: a function without a result, whose array arguments do not overlap.
         arguments: one entry per argument: the number of axes of a C-contiguous array of the compiled precision, or a
             numba type.
+        closure: see `machine_code.MachineCodeCache`.
     """
 
-    def __init__(self, function: Callable, arguments: tuple) -> None:
-        self.function, self.arguments = function, arguments
+    def __init__(self, function: Callable, arguments: tuple, closure: str | None = None) -> None:
+        self.function, self.arguments, self.closure = function, arguments, closure
         self.compiled = {}
 
     def machine_code(self, dtype: str) -> Any:
@@ -124,6 +125,6 @@ class TileFunction:
         options = {"error_model": "numpy"}
         # As `numba.cfunc` does, but with a cache of our own.
         code = CFunc(self.function, (tuple(arguments), types.void), {}, options, pipeline_class=NoAliasCompiler)
-        code._cache = MachineCodeCache(self.function)
+        code._cache = MachineCodeCache(self.function, self.closure)
         code.compile()
         return Pointer(code)
