@@ -52,6 +52,8 @@ def _fit(cell, name, state, batch, stateful):
     shape = tuple(state.shape)
     if len(shape) != 2 or shape[1] not in (cell.units, None):
         raise InputError(_message(cell, name, shape, stateful))
+    if stateful:
+        state = ops.copy(state)  # PyTorch changes the stored one in place, and gradients need this one
     rows = shape[0]
     if isinstance(batch, int) and rows is not None:
         if rows == batch:
