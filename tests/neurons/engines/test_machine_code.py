@@ -22,6 +22,8 @@ from kspike_reg.neurons import surrogates
 from kspike_reg.neurons.engines.cpu import buffers, machine_code, surrogate_derivatives
 from kspike_reg.neurons.engines.cpu.tile_functions import LOOP_OPTIONS, TileFunction, entry
 
+pytestmark = pytest.mark.skipif(keras.backend.backend() == "jax", reason="there are no compiled loops on JAX")
+
 ENGINE = Path(machine_code.__file__).parent
 ROOT = Path(kspike_reg.__file__).parents[1]
 attack = pytest.mark.attack
