@@ -4,7 +4,8 @@
 
 copies the repository to a temporary folder, puts one fault at a time into the copy, runs the tests of that file until
 one fails, and writes what was caught, and by which file of tests. The seed chooses the faults; for each in machine
-code, which takes minutes to compile, there are nineteen others. --again runs the recorded survivors once more.
+code, which takes minutes to compile, there are nineteen others. --again runs the recorded survivors once more, on
+another backend if KERAS_BACKEND names one.
 
 TensorFlow takes seconds to import, so this process imports it once, and a fork of it runs each fault's tests. The
 package itself is imported in the forks alone.
@@ -39,7 +40,7 @@ COPIED = (
 PACKAGES = ("keras", "tensorflow", "numpy", "numba", "pytest", "hypothesis")
 MEMORY = 16 * 2**30
 RARITY = 20  # of the faults in machine code
-IMPORTED = ("keras", "tensorflow", "numba", "pandas", "matplotlib.pyplot")
+IMPORTED = ("keras", "numba", "pandas", "matplotlib.pyplot")
 
 # The tests of each file or folder, those that fail soonest first; the first line that fits counts.
 MACHINE_CODE = "kspike_reg/neurons/engines/cpu"
@@ -198,6 +199,7 @@ def judge(folder: Path, mutants: Sequence[Mutant]) -> Iterator[dict[str, Any]]:
             file.write_bytes(source)
         print("survived" if passed else "killed", f"{mutant.file}:{mutant.line} {mutant.change} {by or ''}", flush=True)
         result = {"file": mutant.file, "line": mutant.line, "change": mutant.change, "killed": not passed, "by": by}
+        result["backend"] = os.environ["KERAS_BACKEND"]
         yield result | {"equivalent": EQUIVALENT.get((mutant.file, mutant.change)) if passed else None}
 
 
@@ -225,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.dont_write_bytecode = True
         os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": name, "NUMBA_CACHE_DIR": f"{name}/machine_code"}
         os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         for package in IMPORTED:
             importlib.import_module(package)
         if options.again:
