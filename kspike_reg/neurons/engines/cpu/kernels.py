@@ -2,7 +2,7 @@
 
 A kernel has three functions: one step, the states after a step, and one step backward. Each works on one tile for one
 step (see `loops`). They are compiled for one precision, and loops receive them as pointers, so that the loops are
-compiled once for all neurons. Numba keeps the machine code on disk.
+compiled once for all neurons. Their machine code stays on disk (see `machine_code`).
 """
 
 from collections.abc import Callable
