@@ -4,8 +4,8 @@
 
 copies the repository to a temporary folder, puts one fault at a time into the copy, runs the tests of that file until
 one fails, and writes what was caught, and by which file of tests. The seed chooses the faults; for each in machine
-code, which takes minutes to compile, there are nineteen others. --again runs the recorded survivors once more, on
-another backend if KERAS_BACKEND names one.
+code, which takes minutes to compile, there are nineteen others. --again runs the recorded survivors once more, apart
+from those that change nothing, on another backend if KERAS_BACKEND names one.
 
 TensorFlow takes seconds to import, so this process imports it once, and a fork of it runs each fault's tests. The
 package itself is imported in the forks alone.
@@ -233,16 +233,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.again:
             record = json.loads(options.out.read_text(encoding="utf-8"))
             left = [result for result in record["mutants"] if not result["killed"]]
+            for result in left:
+                result["equivalent"] = EQUIVALENT.get((result["file"], result["change"]))
+            left = [result for result in left if not result["equivalent"]]
             for result, new in zip(left, judge(folder, [_found(folder, each) for each in left]), strict=True):
                 result.update(new)
+                write(options.out, record)
         else:
             versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-            record = {"number": options.number, "seed": options.seed, "versions": versions}
-            record["mutants"] = list(judge(folder, choose(folder, options.number, options.seed)))
-    from kspike_reg.files import write_json  # at last, since the forks must import the copy
-
-    write_json(options.out, record)
+            record = {"number": options.number, "seed": options.seed, "versions": versions, "mutants": []}
+            for result in judge(folder, choose(folder, options.number, options.seed)):
+                record["mutants"].append(result)
+                write(options.out, record)
+    write(options.out, record)
     print(f"{sum(result['killed'] for result in record['mutants'])} of {len(record['mutants'])} killed")
+
+
+def write(file: Path, record: dict[str, Any]) -> None:
+    """Replace the record as a whole; kspike_reg.files is not imported, since the forks must import the copy."""
+    partial = file.with_name(f".partial-{file.name}")
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, file)
 
 
 def _found(root, result):
