@@ -169,9 +169,13 @@ a minus, a bound moved by one, a default changed) and runs the tests of that fil
 
 
 def survivors(mutations: dict[str, Any]) -> str:
-    """The faults that no test caught, as a list."""
-    left = [mutant for mutant in mutations["mutants"] if not mutant["killed"]]
-    return "\n".join(f"- `{mutant['file']}`, line {mutant['line']}: {mutant['change']}" for mutant in left) or "None."
+    """The faults that no test caught, as a list; some of them change nothing that could be seen, and say why."""
+    lines = []
+    for mutant in mutations["mutants"]:
+        if not mutant["killed"]:
+            why = mutant.get("equivalent")
+            lines.append(f"- `{mutant['file']}`, line {mutant['line']}: {mutant['change']}{f' ({why})' if why else ''}")
+    return "\n".join(lines) or "None."
 
 
 if __name__ == "__main__":

@@ -59,10 +59,13 @@ def test_attacks_are_counted_by_kind_and_backend():
 def test_survivors_are_listed():
     mutants = [
         {"file": "kspike_reg/a.py", "line": 7, "change": "+ to -", "killed": False},
+        {"file": "kspike_reg/c.py", "line": 9, "change": "1 to 2", "killed": False, "equivalent": "never read"},
         {"file": "kspike_reg/b.py", "line": 8, "change": "< to <=", "killed": True},
     ]
-    assert reliability.survivors({"mutants": mutants}) == "- `kspike_reg/a.py`, line 7: + to -"
-    assert reliability.survivors({"mutants": mutants[1:]}) == "None."
+    assert reliability.survivors({"mutants": mutants}) == (
+        "- `kspike_reg/a.py`, line 7: + to -\n- `kspike_reg/c.py`, line 9: 1 to 2 (never read)"
+    )
+    assert reliability.survivors({"mutants": mutants[2:]}) == "None."
 
 
 @pytest.mark.parametrize("backend", reliability.BACKENDS)
