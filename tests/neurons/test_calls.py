@@ -238,3 +238,22 @@ def test_the_entry_refuses_arrays_that_do_not_belong_together(layer_class):
         assert found.flags.c_contiguous
         assert found.flags.aligned
         np.testing.assert_array_equal(found, strange)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="graphs whose numbers of paths are known only when they run")
+@every_layer
+def test_the_paths_of_an_initial_state_are_counted_when_a_graph_runs(kind):
+    """The graph knows neither number; as many rows as units are no sign of a fit."""
+    import tensorflow as tf
+
+    layer = built(LAYERS[kind](6, return_sequences=True))
+    number = len(layer.cell.state_names)
+    unknown = [tf.TensorSpec((None, None, 2)), *[tf.TensorSpec((None, 6))] * number]
+    run = tf.function(lambda sequences, *states: layer(sequences, initial_state=list(states)), input_signature=unknown)
+    states = [np.random.default_rng(seed).normal(size=(5, 6)).astype("float32") for seed in range(number)]
+    for given in (states, [state[:1] for state in states]):
+        # The engine of a graph may add in another order.
+        expected = numpy_of(layer(paths(), initial_state=given))
+        np.testing.assert_allclose(numpy_of(run(paths(), *given)), expected, atol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected the initial \w+ of shape"):
+        run(paths(6), *states)
