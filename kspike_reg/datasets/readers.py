@@ -11,8 +11,9 @@ import numpy as np
 from kspike_reg.datasets.from_csv import fields_of_csv
 from kspike_reg.datasets.from_npz import fields_of_npz
 from kspike_reg.datasets.paths import Paths
-from kspike_reg.datasets.streams import is_stream, opened
+from kspike_reg.datasets.streams import opened
 from kspike_reg.errors import InputError
+from kspike_reg.files import is_stream
 from kspike_reg.ragged import Ragged
 
 __all__ = ["read", "write_csv"]

@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kspike_reg.errors import InputError
+from kspike_reg.files import is_stream
 
-__all__ = ["is_stream", "opened", "sha256_of"]
+__all__ = ["opened", "sha256_of"]
 
 CHUNK = 2**20  # bytes
 
 # SHA-256 of the data that were last read from a stream, by its device and inode.
 _READ: dict[tuple[int, int], str] = {}
-
-
-def is_stream(file: str | PathLike) -> bool:
-    """Whether a name stands for a pipe, a socket or a device, /dev/stdin for instance, not for a file or a folder."""
-    try:
-        mode = os.stat(file).st_mode
-    except OSError:
-        return False
-    return Path(file).is_relative_to("/dev") or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
 
 
 def opened(file: Path) -> BinaryIO:
