@@ -1,16 +1,14 @@
 """What a result depends on besides its configuration: versions, backend, device, threads."""
 
-import os
 import platform
 from importlib.metadata import version
 from typing import Any
 
 import keras
 
-__all__ = ["environment", "in_words"]
+from kspike_reg.neurons.engines.cpu import threads
 
-# By which the libraries that compute learn how many threads they may use.
-THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+__all__ = ["environment", "in_words"]
 
 
 def environment() -> dict[str, Any]:
@@ -22,15 +20,8 @@ def environment() -> dict[str, Any]:
         "backend": backend,
         "device": str(keras.ops.zeros(1).device).rpartition("device:")[2],
         "machine": platform.machine(),
-        "threads": _threads(),
+        "threads": threads.limit(),
     }
-
-
-def _threads() -> int:
-    """The cores that the process may use, or the smaller number that it is limited to."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [int(os.environ[name]) for name in THREADS if os.environ.get(name, "").isdecimal()]
-    return min([cores, *(limit for limit in limits if limit > 0)])
 
 
 def in_words(environment: dict[str, Any] | None) -> str:
