@@ -10,7 +10,7 @@ import pandas as pd
 from kspike_reg.escape import latex_text, markdown_text
 from kspike_reg.files import replacing
 
-__all__ = ["is_number", "latex", "markdown", "text_of", "write_table"]
+__all__ = ["files_of_table", "is_number", "latex", "markdown", "text_of", "write_table"]
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -53,12 +53,19 @@ def write_table(table: pd.DataFrame, folder: str | PathLike, name: str) -> list[
     Raises:
         InputError: the folder cannot be written to.
     """
-    writers = {"csv": lambda table: table.to_csv(index=False), "md": lambda table: markdown(table) + "\n", "tex": latex}
-    files = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in writers}
-    for suffix, file in files.items():
+    files = files_of_table(folder, name)
+    for file, text in zip(files, _WRITERS.values(), strict=True):
         with replacing(file) as partial:
-            partial.write_text(writers[suffix](table), encoding="utf-8")
-    return list(files.values())
+            partial.write_text(text(table), encoding="utf-8")
+    return files
+
+
+def files_of_table(folder: str | PathLike, name: str) -> list[Path]:
+    """The files that `write_table` writes for a table of that name."""
+    return [Path(folder) / f"{name}.{suffix}" for suffix in _WRITERS]
+
+
+_WRITERS = {"csv": lambda table: table.to_csv(index=False), "md": lambda table: markdown(table) + "\n", "tex": latex}
 
 
 def is_number(value: Any) -> bool:

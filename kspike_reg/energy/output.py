@@ -1,6 +1,6 @@
 """The files of a report: counts and energies as JSON, tables, a bar chart."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -10,9 +10,11 @@ from kspike_reg.energy.device import Device
 from kspike_reg.energy.frames import tables_of
 from kspike_reg.energy.report import EnergyReport
 from kspike_reg.files import prepare_folder, write_json
-from kspike_reg.tables import write_table
+from kspike_reg.tables import files_of_table, write_table
 
-__all__ = ["draw_layers", "write_report"]
+__all__ = ["draw_layers", "files_of_report", "write_report"]
+
+RECORD, CHART = "energy.json", "layers.png"
 
 
 def write_report(report: EnergyReport, devices: Sequence[str | Device], folder: str | Path) -> None:
@@ -31,8 +33,14 @@ def write_report(report: EnergyReport, devices: Sequence[str | Device], folder: 
     for name, (_, table) in tables_of(report, devices).items():
         write_table(table, folder, name)
     energies = [report.energy(device).to_dict() for device in devices]
-    write_json(folder / "energy.json", {"counts": report.to_dict(), "energies": energies})
-    plotting.save(draw_layers(report, devices), folder / "layers.png")
+    write_json(folder / RECORD, {"counts": report.to_dict(), "energies": energies})
+    plotting.save(draw_layers(report, devices), folder / CHART)
+
+
+def files_of_report(tables: Iterable[str], folder: str | Path) -> list[Path]:
+    """The files that `write_report` writes for tables of these names."""
+    of_tables = [file for name in tables for file in files_of_table(folder, name)]
+    return [Path(folder) / RECORD, Path(folder) / CHART, *of_tables]
 
 
 def draw_layers(report: EnergyReport, devices: Sequence[str | Device]) -> Axes:

@@ -1,8 +1,6 @@
 """`kspike-reg energy`."""
 
 import argparse
-from collections.abc import Iterable
-from pathlib import Path
 
 from kspike_reg.cli.command import Command
 from kspike_reg.cli.data import read_inputs, refuse_inputs
@@ -39,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from kspike_reg import evaluation, files
     from kspike_reg.energy import device_named, profile, read_device
     from kspike_reg.energy.frames import tables_of
-    from kspike_reg.energy.output import write_report
+    from kspike_reg.energy.output import files_of_report, write_report
     from kspike_reg.network import saving
 
     devices = [*map(device_named, options.device), *map(read_device, options.device_file)]
@@ -56,18 +54,13 @@ def run(options: argparse.Namespace) -> None:
             files.prepare_folder(options.out)
     tables = tables_of(report, devices)
     if options.out:  # before the tables are printed, to a reader who may have ended
-        outputs = [Path(options.out) / name for name in _names(tables)]
+        outputs = files_of_report(tables, options.out)
         refuse_inputs(outputs, [options.data, *options.device_file, saving.file_of(options.model)])
         write_report(report, devices, options.out)
     for title, table in tables.values():
         print_table(title, table)
     if options.out:
         print(f"wrote energy.json, the tables as .csv, .md and .tex, and layers.png in {options.out}")
-
-
-def _names(tables: Iterable[str]) -> list[str]:
-    """The files that `write_report` writes."""
-    return ["energy.json", "layers.png", *(f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex"))]
 
 
 COMMAND = Command("Count the operations of a network on your own paths, and compute their energy.", describe, run)
