@@ -30,7 +30,7 @@ from kspike_reg.neurons.engines.cpu.buffers import (
 )
 from kspike_reg.neurons.engines.cpu.matmul import accumulate, empty_term_lists, multiply
 from kspike_reg.neurons.engines.cpu.streaming_stores import fence, store
-from kspike_reg.neurons.engines.cpu.tile_functions import LOOP_OPTIONS
+from kspike_reg.neurons.engines.cpu.tile_functions import LOOP_OPTIONS, entry
 
 __all__ = ["BLOCK_STEPS", "backward", "forward"]
 
@@ -38,6 +38,7 @@ __all__ = ["BLOCK_STEPS", "backward", "forward"]
 BLOCK_STEPS = 8
 
 
+@entry
 @numba.njit(**LOOP_OPTIONS)
 def forward(
     first: int,
@@ -141,6 +142,7 @@ def _forward_tile(
         copy(tile[s, :rows], states[s, start:stop])
 
 
+@entry
 @numba.njit(**LOOP_OPTIONS)
 def backward(
     first: int,

@@ -15,7 +15,6 @@ from kspike_reg.neurons.engines.cpu import arguments, loops, memory, threads
 from kspike_reg.neurons.engines.cpu.kernels import Kernel
 from kspike_reg.neurons.engines.cpu.matmul import GEMM
 from kspike_reg.neurons.engines.cpu.surrogate_derivatives import surrogate_derivative, zero_derivative
-from kspike_reg.neurons.engines.cpu.tile_functions import entry
 
 __all__ = ["Sequence"]
 
@@ -29,9 +28,6 @@ PARTS = 8
 RECOMPUTED_STEPS = 2**12
 # For fewer neuron-steps in all, a second thread costs more than it saves.
 NEURON_STEPS_PER_THREAD = 2**15
-
-entry(loops.forward)
-entry(loops.backward)
 
 
 @dataclass(frozen=True)
